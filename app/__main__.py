@@ -1,0 +1,5 @@
+"""``python -m app`` is ``ka``."""
+
+from app.cli import console
+
+console()

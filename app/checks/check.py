@@ -1,0 +1,122 @@
+"""One check: the states of its targets, the verdict they make together, and the words when something changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.checks.state import Machine, State
+
+if TYPE_CHECKING:
+    import logging
+    from pathlib import Path
+
+    from app.checks.config import Check as Settings
+    from app.checks.state import Change
+    from app.checks.verdict import Verdict
+
+REASON_PAUSE = 30.0
+"""Seconds between two lines that only say that a target which is down fails for another reason now."""
+
+
+class Check:
+    """Up when every target is up and no maintenance file exists; publishes that before it says anything.
+
+    It starts where the last process left off: an up verdict means every target was up, so a restart needs `fall`
+    failures like any other moment. Anything else means INIT: `rise` successes, and the first failure is said.
+    """
+
+    def __init__(self, settings: Settings, verdict: Verdict, log: logging.Logger, at: float) -> None:
+        self.settings = settings
+        self._verdict = verdict
+        self._log = log
+        self._published = verdict.was_up()
+        if not self._published:
+            verdict.write(up=False)
+        self.resumed_up = self._published
+        self.maintenance: Path | None = None
+        start = State.UP if self._published else State.INIT
+        self.targets = [
+            TargetState(target.address.label, Machine(settings.rise, settings.fall, state=start, at=at))
+            for target in settings.targets
+        ]
+        self._not_up = 0 if self._published else len(self.targets)
+
+    @property
+    def is_up(self) -> bool:
+        """What the verdict file says."""
+        return self._published
+
+    def record(self, index: int, at: float, *, ok: bool) -> Change | None:
+        """Takes in one result of a target; a changed verdict is in its file when this returns. Raises OSError."""
+        change = self.targets[index].machine.feed(at, ok=ok)
+        if change is not None:
+            self._not_up = sum(not target.machine.state.is_up for target in self.targets)
+            self._publish()
+        return change
+
+    def explain(self, index: int, at: float, change: Change | None, reason: str, details: str) -> None:
+        """Says what `record` gave, when there is something new to say; `reason` is empty for a success."""
+        target = self.targets[index]
+        if change is not None:
+            self._say_change(target, change, reason, details)
+        elif reason and target.machine.state is State.DOWN:
+            if reason == target.reason or at < target.said_at + REASON_PAUSE:
+                return
+            self._log.info("%s: still DOWN: %s", target.label, _joined(reason, details))
+        else:
+            if reason:
+                self._log.debug("%s: one failure: %s", target.label, _joined(reason, details))
+            return
+        target.reason, target.details, target.said_at = reason, details, at
+
+    def look_for_maintenance(self) -> None:
+        """Takes the check down while a maintenance file exists, and up again when all are gone. Raises OSError."""
+        found = next((path for path in self.settings.maintenance if path.exists()), None)
+        if found == self.maintenance:
+            return
+        before, self.maintenance = self.maintenance, found
+        self._publish()
+        if found is not None:
+            self._log.warning("%s: in maintenance: %s exists", self.settings.name, found)
+        else:
+            state = "up" if self._published else "down"
+            self._log.info("%s: maintenance is over: %s is gone, the check is %s", self.settings.name, before, state)
+
+    def _publish(self) -> None:
+        up = self._not_up == 0 and self.maintenance is None
+        if up != self._published:
+            self._verdict.write(up=up)
+            self._published = up
+
+    def _say_change(self, target: TargetState, change: Change, reason: str, details: str) -> None:
+        if change.state is State.UP:
+            self._log.info("%s: UP after %s", target.label, _counted(change.count, "success", "successes"))
+        else:
+            failures = _counted(change.count, "failure", "failures")
+            self._log.warning("%s: DOWN after %s: %s", target.label, failures, _joined(reason, details))
+        if len(self.targets) > 1:
+            self._log.info("%s: %d of %d targets are up", self.settings.name, self._up_count(), len(self.targets))
+
+    def _up_count(self) -> int:
+        return len(self.targets) - self._not_up
+
+
+class TargetState:
+    """One target as its check sees it, with the reason that was said last and when (seconds)."""
+
+    __slots__ = ("details", "label", "machine", "reason", "said_at")
+
+    def __init__(self, label: str, machine: Machine) -> None:
+        self.label = label
+        self.machine = machine
+        self.reason = ""
+        self.details = ""
+        self.said_at = float("-inf")
+
+
+def _joined(reason: str, details: str) -> str:
+    return f"{reason} ({details})" if details else reason
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

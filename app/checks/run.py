@@ -1,0 +1,116 @@
+"""The checker at work: one task per target, one for the heartbeat, one that looks for maintenance files."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING, Any
+
+from app.checks.check import Check
+from app.checks.probe import Probers
+from app.checks.schedule import Watch
+from app.checks.verdict import Heartbeat, Verdict
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Sequence
+
+    from app.checks.config import Config
+
+MAINTENANCE_PERIOD = 0.25
+"""Seconds between two looks for maintenance files."""
+
+
+class StuckError(Exception):
+    """A probe outlived its time-out by far, which nothing should be able to do."""
+
+
+async def run(config: Config, log: logging.Logger) -> None:
+    """Probes until it is cancelled or something unforeseen happens, which it raises; verdicts stay as they are.
+
+    Raises OSError when a verdict or heartbeat cannot be written or a CA file not be used.
+    """
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: _note(log, context))
+    start = loop.time()
+    checks = [
+        Check(settings, Verdict(config.verdicts / settings.name, settings.up, settings.down), log, start)
+        for settings in config.checks
+    ]
+    probers = Probers([target for settings in config.checks for target in settings.targets])
+    answered = asyncio.Event()
+    watches = _watches(checks, probers, answered, start)
+    for check in checks:
+        _greet(check, log)
+    # What exists now stays: the collector need not walk through the imported modules again and again.
+    gc.collect()
+    gc.freeze()
+    heartbeat = Heartbeat(config.verdicts, min(settings.interval for settings in config.checks))
+    work = [_maintain(check) for check in checks if check.settings.maintenance]
+    work += [*(watch.run() for watch in watches), beat(heartbeat, watches, answered)]
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await probers.close()
+
+
+async def beat(heartbeat: Heartbeat, watches: Sequence[Watch], answered: asyncio.Event) -> None:
+    """Writes the heartbeat for as long as every probe gets done. Raises StuckError when one does not.
+
+    The first beat waits for the first result (`answered`): a checker that dies at every start must not look alive.
+    """
+    loop = asyncio.get_running_loop()
+    overdue: set[Watch] = set()
+    await answered.wait()
+    while True:
+        heartbeat.beat()
+        await asyncio.sleep(heartbeat.period)
+        # Twice in a row: after a stop of the whole process a time-out may not have had its turn yet.
+        late = {watch for watch in watches if watch.due + heartbeat.period < loop.time()}
+        for watch in late & overdue:
+            raise StuckError(f"the probe of {watch.label} does not end")
+        overdue = late
+
+
+async def _maintain(check: Check) -> None:
+    while True:
+        check.look_for_maintenance()
+        await asyncio.sleep(MAINTENANCE_PERIOD)
+
+
+def _watches(checks: Sequence[Check], probers: Probers, answered: asyncio.Event, start: float) -> list[Watch]:
+    """One watch per target, their phases spread evenly over the interval."""
+    every = [(check, index) for check in checks for index in range(len(check.targets))]
+    return [
+        Watch(
+            check,
+            index,
+            probers.make(check.settings.targets[index]),
+            answered,
+            start + check.settings.interval * place / len(every),
+        )
+        for place, (check, index) in enumerate(every)
+    ]
+
+
+def _greet(check: Check, log: logging.Logger) -> None:
+    settings = check.settings
+    many = len(settings.targets)
+    log.info(
+        "%s: probes %s every %g s, rise %d, fall %d; the last verdict was %s",
+        settings.name,
+        check.targets[0].label if many == 1 else f"{many} targets",
+        settings.interval,
+        settings.rise,
+        settings.fall,
+        "up" if check.resumed_up else "down",
+    )
+
+
+def _note(log: logging.Logger, context: dict[str, Any]) -> None:
+    """What asyncio has to say of a broken connection is no news: the probe's own result says it."""
+    log.debug("asyncio: %s", context.get("message"), exc_info=context.get("exception"))

@@ -1,0 +1,97 @@
+"""When each target is probed: at a fixed rate that does not drift, spread over the interval, never twice at once."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+from app.checks.state import State
+
+if TYPE_CHECKING:
+    from app.checks.check import Check
+    from app.checks.probe import Answer, Prober
+
+STALL = 0.25
+"""Seconds that a time-out may fire late before it says more about this process than about the target."""
+
+_TINY = 1e-6
+
+
+def next_slot(phase: float, slot: float, period: float, now: float) -> float:
+    """The time of the next probe after the one of `slot`; all in seconds of one clock.
+
+    Slots are `phase + n × period`. When one or more passed while the last probe ran, the latest of them is due at
+    once and the others are dropped, so that a slow target neither shifts the schedule nor queues probes up.
+    """
+    following = phase + (math.floor((slot - phase) / period + _TINY) + 1) * period
+    if following > now:
+        return following
+    return phase + math.floor((now - phase) / period + _TINY) * period
+
+
+class Watch:
+    """Probes one target for ever and tells its check; sets `answered` with every result."""
+
+    def __init__(self, check: Check, index: int, prober: Prober, answered: asyncio.Event, phase: float) -> None:
+        self._check = check
+        self._index = index
+        self._prober = prober
+        self._answered = answered
+        self._phase = phase
+        self._machine = check.targets[index].machine
+        self._hung = False
+        self._excused = False
+        self.due = math.inf
+        """When the probe that is running has to be over; infinite while none is."""
+
+    @property
+    def label(self) -> str:
+        """The target as people may see it."""
+        return self._check.targets[self._index].label
+
+    async def run(self) -> None:
+        """Does not return. Raises what nobody foresaw, and OSError when the verdict cannot be written."""
+        loop = asyncio.get_running_loop()
+        slot = self._phase
+        while True:
+            await asyncio.sleep(slot - loop.time())
+            started = loop.time()
+            limit = self._limit()
+            self.due = started + limit
+            answer = await self._prober.probe(limit)
+            ended = loop.time()
+            self.due = math.inf
+            if self._is_excused(answer, late=ended - started - limit):
+                slot = ended
+                continue
+            await self._tell(answer, ended)
+            self._answered.set()
+            slot = next_slot(self._phase, slot, self._period(), loop.time())
+
+    async def _tell(self, answer: Answer, at: float) -> None:
+        change = self._check.record(self._index, at, ok=answer.ok)
+        self._hung = self._machine.state is State.FALLING and (self._hung or answer.timed_out)
+        details = await answer.finish()
+        self._check.explain(self._index, at, change, answer.reason, details)
+
+    def _period(self) -> float:
+        settings = self._check.settings
+        if self._machine.state.is_pending:
+            return settings.fast_interval
+        return settings.interval if self._machine.state is State.UP else settings.slow_interval
+
+    def _limit(self) -> float:
+        """The time-out; one hang of a pending fall may take all of it, those after it only the fast interval.
+
+        Else `fall` hangs would cost `fall` time-outs, however short the fast interval.
+        """
+        settings = self._check.settings
+        if self._hung and settings.fast_interval < settings.interval:
+            return min(settings.timeout, settings.fast_interval)
+        return settings.timeout
+
+    def _is_excused(self, answer: Answer, late: float) -> bool:
+        """Whether a time-out is to be asked again because this process itself stood still; never twice in a row."""
+        self._excused = answer.timed_out and late > STALL and not self._excused
+        return self._excused

@@ -1,0 +1,71 @@
+"""The files a checker publishes: a verdict per check, which keepalived tracks, and the heartbeat for its watchdog."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+HEARTBEAT = "heartbeat"
+"""Name of the heartbeat file; no check may be called so."""
+
+HEARTBEAT_INTERVALS = 3
+HEARTBEAT_FLOOR = 1.0
+"""A heartbeat is good for three intervals, but for one second at least."""
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces the file in one step: a reader, and a kill at any moment, finds the old or the new text, never half.
+
+    Nothing is synced to disk: the run directory does not outlive the machine. Raises OSError.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    data = text.encode()
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        written = os.write(handle, data)
+    finally:
+        os.close(handle)
+    if written != len(data):
+        raise OSError(f"{fresh}: only {written} of {len(data)} bytes could be written")
+    fresh.replace(path)
+
+
+class Verdict:
+    """The verdict file of one check, holding the text of `up` or `down`."""
+
+    def __init__(self, path: Path, up: str, down: str) -> None:
+        self.path = path
+        self._texts = {True: f"{up}\n", False: f"{down}\n"}
+
+    def write(self, *, up: bool) -> None:
+        """Publishes; keepalived acts on it within milliseconds. Raises OSError."""
+        write_atomically(self.path, self._texts[up])
+
+    def was_up(self) -> bool:
+        """What the file says now: True only when it says up; absent, unreadable or anything else is not up."""
+        try:
+            return self.path.read_text(encoding="utf-8").strip() == self._texts[True].strip()
+        except (OSError, UnicodeDecodeError):
+            return False
+
+
+class Heartbeat:
+    """Tells the watchdog until when it may trust the verdicts, in the clock of /proc/uptime (CLOCK_BOOTTIME).
+
+    The watchdog reads /proc/uptime, so this reads the same file and not the clock behind it: where a container has
+    an uptime of its own (lxcfs), the two differ.
+    """
+
+    def __init__(self, directory: Path, interval: float, *, uptime: Path = Path("/proc/uptime")) -> None:
+        self._path = directory / HEARTBEAT
+        self._good_for = max(HEARTBEAT_INTERVALS * interval, HEARTBEAT_FLOOR)
+        self.period = self._good_for / HEARTBEAT_INTERVALS
+        self._uptime = uptime
+
+    def now(self) -> float:
+        """Seconds since boot."""
+        return float(self._uptime.read_bytes().split()[0])
+
+    def beat(self) -> None:
+        """Writes the deadline in centiseconds since boot. Raises OSError."""
+        write_atomically(self._path, f"{round((self.now() + self._good_for) * 100)}\n")

@@ -1,0 +1,123 @@
+"""The command line: ``ka``, which is the image's entry point."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from app import __version__
+from app.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.plan import Plan
+
+# What a command needs is imported when it runs: ``ka health`` must not pay for pydantic.
+
+
+def console() -> None:
+    """The console script."""
+    sys.exit(main(sys.argv[1:], os.environ))
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Runs a command and gives its exit status; ``ka run`` does not come back."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(options, environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"ka: {problem}", file=sys.stderr)
+        count = len(error.problems)
+        print(f"ka: {count} problem{'' if count == 1 else 's'}, nothing was started", file=sys.stderr)
+        return EXIT_CONFIG
+    except BrokenPipeError:
+        # The reader (head, a pager) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_STOPPED
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ka", description="A highly available IP address, told everything by KA_* environment variables."
+    )
+    parser.add_argument("--version", action="version", version=f"docker-keepalived {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="run the node until told to stop")
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser("check", help="say everything that is wrong with the environment; exit status 0 or 78")
+    check.set_defaults(command=_check)
+
+    render = commands.add_parser("render", help="print the rendered files and touch nothing")
+    render.add_argument("file", nargs="?", metavar="FILE", help="print only this one, for example keepalived.conf")
+    render.add_argument("--show-secrets", action="store_true", help="print passwords instead of stars")
+    render.set_defaults(command=_render)
+
+    env = commands.add_parser("env", help="print the reference of every variable")
+    env.add_argument("--format", choices=("table", "markdown", "dotenv", "json"), default="table")
+    env.set_defaults(command=_env)
+    return parser
+
+
+def _plan(environ: Mapping[str, str]) -> Plan:
+    """The plan of this environment on this host. Raises ConfigError with every problem of both."""
+    from app.host import observe  # noqa: PLC0415
+    from app.plan import make_plan  # noqa: PLC0415
+    from app.rules import problems  # noqa: PLC0415
+    from app.settings import load  # noqa: PLC0415
+
+    loaded = load(environ)
+    host = observe()
+    found = [*loaded.problems, *problems(loaded.settings, host)]
+    if found:
+        raise ConfigError(*found)
+    return make_plan(loaded.settings, host, loaded.warnings)
+
+
+def _run(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from app.run import run  # noqa: PLC0415
+
+    run(_plan(environ))
+
+
+def _check(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from app.dry_run import dry_run  # noqa: PLC0415
+    from app.summary import summary  # noqa: PLC0415
+
+    plan = _plan(environ)
+    dry_run(plan)
+    for warning in plan.warnings:
+        print(f"warning: {warning}")
+    for line in summary(plan):
+        print(line)
+    return EXIT_STOPPED
+
+
+def _render(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from app.errors import Problem  # noqa: PLC0415
+    from app.render import render  # noqa: PLC0415
+
+    files = render(_plan(environ), show_secrets=options.show_secrets)
+    if options.file is None:
+        for file in files:
+            print(f"==> {file.path} <==\n{file.text}")
+        return EXIT_STOPPED
+    for file in files:
+        if file.path == options.file:
+            print(file.text, end="")
+            return EXIT_STOPPED
+    names = ", ".join(file.path for file in files)
+    raise ConfigError(Problem(f"ka render {options.file}", f"there is no such file in this plan; it has {names}"))
+
+
+def _env(options: argparse.Namespace, _environ: Mapping[str, str]) -> int:
+    from app.reference import reference  # noqa: PLC0415
+
+    print(reference(options.format), end="")
+    return EXIT_STOPPED

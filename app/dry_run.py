@@ -1,0 +1,41 @@
+"""Has keepalived test a plan without touching the run directory of a node that may be running."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app import keepalived
+from app.errors import ConfigError, Problem
+from app.render import render
+
+if TYPE_CHECKING:
+    from app.plan import Plan
+
+
+def dry_run(plan: Plan) -> None:
+    """Raises ConfigError with all that keepalived has to say against the plan."""
+    with tempfile.TemporaryDirectory(prefix="ka-check-", dir=_parent()) as directory:
+        elsewhere = replace(plan, run_dir=Path(directory))
+        files = render(elsewhere, show_secrets=True)
+        for file in files:
+            path = elsewhere.run_dir / file.path
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(file.text, encoding="utf-8")
+            path.chmod(file.mode)
+        found = keepalived.test(elsewhere.run_dir / files[0].path)
+    # The operator knows the real path, and the other one is gone.
+    real = [
+        Problem(*(text.replace(directory, str(plan.run_dir)) for text in (problem.subject, problem.sentence)))
+        for problem in found
+    ]
+    if real:
+        raise ConfigError(*real)
+
+
+def _parent() -> str | None:
+    """keepalived distrusts scripts below /tmp, which everybody may write to."""
+    return "/run" if os.access("/run", os.W_OK) else None

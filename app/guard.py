@@ -1,0 +1,66 @@
+"""The event listener that asks PID 1 to end the container when a program has failed for good.
+
+supervisord restarts a program for ever that fails after its start, and stays up without one that it has given up
+(http://supervisord.org/events.html). Run with ``-I -S`` it takes 3 MiB; supervisor's own listener helpers would take
+four times that, so the few lines of the protocol stand here.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections import defaultdict, deque
+
+#: A program that ended this often ...
+DEATHS = 5
+#: ... within this many seconds has failed for good.
+WITHIN = 60.0
+
+
+class Guard:
+    """Remembers deaths, and decides when there were too many."""
+
+    def __init__(self) -> None:
+        self._deaths: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=DEATHS))
+
+    def judge(self, event: str, program: str, now: float) -> str | None:
+        """Why ``program`` has failed for good with this event, at ``now`` (monotonic seconds), or None.
+
+        No exit status is an expected one: these programs must not end, and keepalived says 0 when it lost a child.
+        """
+        if event == "PROCESS_STATE_FATAL":
+            return f"{program} could not be started"
+        deaths = self._deaths[program]
+        deaths.append(now)
+        if len(deaths) == DEATHS and now - deaths[0] <= WITHIN:
+            return f"{program} ended {DEATHS} times within {now - deaths[0]:.0f} s"
+        return None
+
+
+def pairs(line: str) -> dict[str, str]:
+    """supervisor's ``key:value key:value``."""
+    return dict(word.split(":", 1) for word in line.split() if ":" in word)
+
+
+def main(ready_socket: str) -> None:
+    """Listens until supervisord closes the pipe. The socket takes sd_notify(3) datagrams."""
+    guard = Guard()
+    while True:
+        sys.stdout.write("READY\n")
+        sys.stdout.flush()
+        header = sys.stdin.readline()
+        if not header:
+            return
+        about = pairs(header)
+        payload = pairs(sys.stdin.read(int(about["len"])))
+        verdict = guard.judge(about["eventname"], payload["processname"], time.monotonic())
+        if verdict:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as pid_1:
+                pid_1.sendto(f"STOPPING=1\nSTATUS={verdict}\n".encode(), ready_socket)
+        sys.stdout.write("RESULT 2\nOK")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,104 @@
+"""Where the files of a running node lie, and the few numbers its processes share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The descriptor that carries the container's standard output to the log forwarder: supervisord gives each program
+#: a pipe of its own as standard output and closes what lies below its ``minfds`` (supervisord.conf).
+STREAM_FD = 200
+
+#: Where programs look for the log (syslog(3)).
+DEV_LOG = Path("/dev/log")
+
+#: The top-level supervisord.conf, beside the package.
+SUPERVISORD_CONF = Path(__file__).resolve().parent.parent / "supervisord.conf"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths below the run directory."""
+
+    run_dir: Path
+
+    #: The checks' names, in keepalived.conf and as file names.
+    HTTP = "http"
+    OVERRIDE = "override"
+
+    #: The files of one start, which the next one removes; directories apart.
+    OWN_FILES = frozenset({"keepalived.conf", "rsyslog.conf", "http-checker.json", "vips", "opening", "notify"}) | {
+        "keepalived.pid",
+        "keepalived-vrrp.pid",
+        "supervisord.pid",
+    }
+
+    @property
+    def keepalived_conf(self) -> Path:
+        """What keepalived reads."""
+        return self.run_dir / "keepalived.conf"
+
+    @property
+    def keepalived_pid_files(self) -> tuple[Path, ...]:
+        """Of its first process, and of the one that speaks VRRP (supervisord.conf)."""
+        return self.run_dir / "keepalived.pid", self.run_dir / "keepalived-vrrp.pid"
+
+    @property
+    def checker_config(self) -> Path:
+        """What the http-checker reads."""
+        return self.run_dir / "http-checker.json"
+
+    @property
+    def watchdog(self) -> Path:
+        """The wrapper that fails when the http-checker has fallen silent."""
+        return self.run_dir / "checks" / self.HTTP
+
+    @property
+    def override(self) -> Path:
+        """The wrapper around the operator's own check."""
+        return self.run_dir / "checks" / self.OVERRIDE
+
+    @property
+    def verdicts(self) -> Path:
+        """Written by the http-checker."""
+        return self.run_dir / "verdicts"
+
+    @property
+    def verdict(self) -> Path:
+        """What keepalived has as track_file."""
+        return self.verdicts / self.HTTP
+
+    @property
+    def heartbeat(self) -> Path:
+        """Until when the http-checker is to be believed."""
+        return self.verdicts / "heartbeat"
+
+    @property
+    def override_state(self) -> Path:
+        """The last output and status of the operator's check; written by the script user."""
+        return self.run_dir / "override"
+
+    @property
+    def log_dir(self) -> Path:
+        """The log forwarder's own directory."""
+        return self.run_dir / "log"
+
+    @property
+    def log_socket(self) -> Path:
+        """What /dev/log leads to."""
+        return self.log_dir / "socket"
+
+    @property
+    def ready_socket(self) -> Path:
+        """Where siblings report to PID 1, in the words of sd_notify(3)."""
+        return self.run_dir / "notify"
+
+    @property
+    def vips(self) -> Path:
+        """Every address that may have to be removed from this host, one a line."""
+        return self.run_dir / "vips"
+
+    @property
+    def opening(self) -> Path:
+        """The first lines of the log: what ``ka run`` had to say before there was a log."""
+        return self.run_dir / "opening"

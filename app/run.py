@@ -1,0 +1,189 @@
+"""``ka run``: writes the files, has keepalived test them, removes stale VIPs, then becomes PID 1's supervisor."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from app import keepalived
+from app.checks.verdict import Heartbeat, Verdict
+from app.errors import ConfigError, Problem
+from app.host import missing_capabilities
+from app.layout import DEV_LOG, Layout
+from app.leftovers import remove_leftovers
+from app.plan import HttpCheck, Plan, ScriptCheck
+from app.render import File, render
+from app.summary import summary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.host import Account
+
+#: What the node cannot do its work without, and what for.
+NEEDED_CAPABILITIES = {
+    "NET_ADMIN": "to put the VIP on a link",
+    "NET_RAW": "to send and receive VRRP",
+    "SETUID": "to run the siblings and scripts as unprivileged accounts",
+    "SETGID": "to run the siblings and scripts as unprivileged accounts",
+    "KILL": "to stop the siblings",
+    "CHOWN": "to give the siblings their directories",
+}
+
+#: Seconds that the trial run of the operator's check may take.
+TRIAL_LIMIT = 30
+
+
+def run(plan: Plan) -> NoReturn:
+    """Becomes the node. Raises ConfigError, with nothing started, when the host is not fit for the plan."""
+    refuse_unfit_process()
+    layout = Layout(plan.run_dir)
+    opening = [*((logging.WARNING, warning) for warning in plan.warnings)]
+    try:
+        write_files(plan, render(plan, show_secrets=True))
+    except OSError as error:
+        raise ConfigError(
+            Problem("KA_RUN_DIR", f"cannot write {error.filename}: {error.strerror}; it must be a writable directory")
+        ) from None
+    if problems := keepalived.test(layout.keepalived_conf):
+        raise ConfigError(*problems)
+    if isinstance(plan.check, ScriptCheck) and (warning := trial(plan.check, plan.script_user)):
+        opening.append((logging.WARNING, warning))
+    _sweep(plan, opening)
+    opening += [(logging.INFO, line) for line in summary(plan)]
+    layout.opening.write_text("".join(f"{level} {line}\n" for level, line in opening), encoding="utf-8")
+    _prepare_log(layout, plan.siblings)
+    _become_supervisor(plan, layout)
+
+
+def refuse_unfit_process() -> None:
+    """Raises ConfigError when this process lacks a capability: keepalived would be a master without an address."""
+    missing = missing_capabilities(tuple(NEEDED_CAPABILITIES))
+    if missing:
+        raise ConfigError(
+            *(
+                Problem(f"capability {name}", f"is missing, needed {NEEDED_CAPABILITIES[name]}; add --cap-add {name}")
+                for name in missing
+            )
+        )
+
+
+def write_files(plan: Plan, files: Sequence[File]) -> None:
+    """Makes the run directory anew. Raises OSError.
+
+    Root has no DAC_OVERRIDE here: what belongs to the siblings is made and filled first, and given away last.
+    """
+    layout = Layout(plan.run_dir)
+    _clear(layout)
+    layout.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for file in files:
+        path = layout.run_dir / file.path
+        path.parent.mkdir(mode=0o755, exist_ok=True)
+        path.write_text(file.text, encoding="utf-8")
+        path.chmod(file.mode)
+        if file.for_siblings:
+            os.chown(path, -1, plan.siblings.gid)
+    layout.vips.write_text("".join(f"{address.address}\n" for address in plan.addresses), encoding="ascii")
+    owned = [(layout.log_dir, plan.siblings)]
+    if isinstance(plan.check, HttpCheck):
+        layout.verdicts.mkdir(mode=0o755)
+        verdict = Verdict(layout.verdict, str(plan.check.up), str(plan.check.down))
+        verdict.write(up=False)
+        # Good until the http-checker has had its time to start.
+        Heartbeat(layout.verdicts, plan.check.interval).beat()
+        owned += [(path, plan.siblings) for path in (layout.verdict, layout.heartbeat, layout.verdicts)]
+    if isinstance(plan.check, ScriptCheck):
+        layout.override_state.mkdir(mode=0o755)
+        owned.append((layout.override_state, plan.script_user))
+    layout.log_dir.mkdir(mode=0o755)
+    for path, account in owned:
+        os.chown(path, account.uid, account.gid)
+
+
+def _clear(layout: Layout) -> None:
+    """Removes what an earlier start left in the run directory; nothing else that may lie there."""
+    for path in (layout.verdicts, layout.override_state, layout.log_dir):
+        if path.exists():
+            os.chown(path, os.getuid(), os.getgid())
+            shutil.rmtree(path)
+    for path in layout.run_dir.glob("*"):
+        if path.name in Layout.OWN_FILES:
+            path.unlink()
+    shutil.rmtree(layout.watchdog.parent, ignore_errors=True)
+
+
+def trial(check: ScriptCheck, account: Account) -> str | None:
+    """Runs the operator's check once, as it will be run; gives a warning when it fails, for a service that is
+    not up yet looks the same."""
+    try:
+        done = subprocess.run(
+            [check.script],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=TRIAL_LIMIT,
+            user=account.uid,
+            group=account.gid,
+            extra_groups=(),
+        )
+    except subprocess.TimeoutExpired:
+        return f"{check.script}: had no result within {TRIAL_LIMIT} s in its trial run"
+    except OSError as error:
+        return f"{check.script}: cannot be run as {account.name} in its trial run: {error.strerror}"
+    if done.returncode == 0:
+        return None
+    printed = done.stdout[:500].decode(errors="replace").strip().replace("\n", " ")
+    return f"{check.script}: failed with exit status {done.returncode} in its trial run: {printed or 'no output'}"
+
+
+def _sweep(plan: Plan, opening: list[tuple[int, str]]) -> None:
+    """Removes VIPs that an earlier keepalived left on this host, whatever their prefix."""
+    try:
+        removed = remove_leftovers([str(address.address) for address in plan.addresses])
+    except subprocess.CalledProcessError as error:
+        raise ConfigError(Problem("ip", f"cannot look for VIPs left by an earlier run: {error.stderr}")) from None
+    opening += [(logging.WARNING, f"removed {address}, which an earlier run left behind") for address in removed]
+
+
+def _prepare_log(layout: Layout, siblings: Account) -> None:
+    """Lets the log forwarder, which is not root, have /dev/log and the container's standard output."""
+    if DEV_LOG.is_symlink() or not DEV_LOG.exists():
+        DEV_LOG.unlink(missing_ok=True)
+        DEV_LOG.symlink_to(layout.log_socket)
+    else:
+        print(f"ka: {DEV_LOG} belongs to another logger of this machine, the log goes there", file=sys.stderr)
+    output = os.fstat(sys.stdout.fileno())
+    if not output.st_mode & stat.S_IWOTH:
+        os.fchown(sys.stdout.fileno(), siblings.uid, -1)
+    if stat.S_ISREG(output.st_mode):
+        # The forwarder opens the file anew: without this its lines and ours would overwrite each other.
+        flags = fcntl.fcntl(sys.stdout.fileno(), fcntl.F_GETFL)
+        fcntl.fcntl(sys.stdout.fileno(), fcntl.F_SETFL, flags | os.O_APPEND)
+
+
+def _become_supervisor(plan: Plan, layout: Layout) -> NoReturn:
+    """Replaces this process, and the memory of all that it has imported, by the one that stays."""
+    package = Path(__file__).resolve().parent
+    # Nobody after this reads KA_*: what a secret is for has been written to where it is needed.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("KA_")}
+    environ |= {
+        "RUN_DIR": str(layout.run_dir),
+        "PYTHON": sys.executable,
+        "PYTHONPATH": str(package.parent),
+        "GUARD": str(package / "guard.py"),
+        "SIBLINGS": plan.siblings.name,
+        "LOG_LEVEL": plan.log_level,
+        "KEEPALIVED_OPTIONS": "--log-detail" if plan.log_level == "debug" else "",
+    }
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, "-P", "-m", "app.supervise", str(layout.run_dir)]
+    os.execve(command[0], command, environ)  # noqa: S606 - no shell is wanted

@@ -1,0 +1,41 @@
+"""Where files lie and who runs scripts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from app.settings.area import Area
+from app.settings.text import Text, matching
+
+
+def directory() -> Text[Path]:
+    """An absolute path that needs no quoting in any of the rendered files."""
+
+    def parse(text: str) -> Path:
+        path = Path(text)
+        if not re.fullmatch(r"(/[A-Za-z0-9_.+-]+)+/?", text) or ".." in path.parts:
+            raise ValueError
+        return path
+
+    return Text("an absolute path of letters, digits and _.+-/", parse)
+
+
+class Places(Area):
+    """Directories and the script user."""
+
+    run_dir: Annotated[Path, directory()] = Field(
+        default=Path("/run/ka"),
+        description="Everything that is rendered, sockets and verdicts. Cleared at every start; writable only by root.",
+    )
+    data_dir: Annotated[Path, directory()] = Field(
+        default=Path("/ka-data"), description="What you mount: scripts/ holds check scripts."
+    )
+    script_user: Annotated[str | None, matching(r"[a-z_][a-z0-9_.-]{0,31}", "the name of an account")] = Field(
+        default=None,
+        description="Who runs check scripts. Unset: the image's own unprivileged account, ka (nobody where there is "
+        "no such account).",
+    )

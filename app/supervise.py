@@ -1,0 +1,260 @@
+"""PID 1: runs supervisord in-process, wakes its loop in time, and chooses the exit status.
+
+supervisord on its own sleeps up to a second before it starts, stops or misses anything, ends with 0 whatever happened,
+and knows nothing of VIPs that a killed keepalived leaves behind (docs/decisions/0001-supervisord-in-process.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supervisor import events, loggers
+from supervisor.medusa import asyncore_25 as asyncore
+from supervisor.options import ServerOptions
+from supervisor.states import SupervisorStates
+from supervisor.supervisord import Supervisor
+
+from app.errors import EXIT_FAILED, EXIT_STOPPED
+from app.layout import STREAM_FD, SUPERVISORD_CONF, Layout
+from app.leftovers import remove_leftovers
+from app.syslog import open_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROGRAM = "ka"
+#: What waits for the log forwarder, in this order.
+AFTER_THE_LOG = ("http-checker", "keepalived")
+#: Seconds that what is left of a keepalived gets to say goodbye before it is killed.
+GOODBYE = 0.1
+
+_ENDED = (events.ProcessStateExitedEvent, events.ProcessStateBackoffEvent, events.ProcessStateStoppedEvent)
+
+#: supervisord's levels; what it says of every start and stop is for who looks for it (debug).
+_LEVELS = {
+    loggers.LevelsByName.CRIT: logging.CRITICAL,
+    loggers.LevelsByName.ERRO: logging.ERROR,
+    loggers.LevelsByName.WARN: logging.WARNING,
+}
+
+
+class _ToLog(loggers.Handler):  # type: ignore[misc]  # supervisor has no types
+    """supervisord's own messages, handed to our log."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: Any) -> None:
+        """One message."""
+        self._log.log(_LEVELS.get(record.level, logging.DEBUG), record.asdict()["message"].rstrip())
+
+
+class _Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
+    """supervisord's options, with our log in place of a log file."""
+
+    def make_logger(self) -> None:
+        """Called by supervisord once, when it has read its configuration."""
+        self.logger = loggers.getLogger(self.loglevel)
+        self.logger.addHandler(_ToLog(open_log("supervisord", os.environ["LOG_LEVEL"])))
+
+
+class _Readable:
+    """Something for supervisord's poll loop to watch: calls ``act`` whenever ``fd`` is readable."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+    def readable(self) -> bool:
+        """Always of interest."""
+        return True
+
+    def writable(self) -> bool:
+        """Never."""
+        return False
+
+    def handle_read_event(self) -> None:
+        """The descriptor is readable."""
+        self._act()
+
+    def handle_error(self) -> None:
+        """supervisord's loop calls this in an except clause; an error of ours is a defect, so it must be seen."""
+        error = sys.exception()
+        if error is not None:
+            raise error
+
+
+class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
+    """supervisord with a loop that wakes up at once, and the life of a node on top of it."""
+
+    def __init__(self, options: ServerOptions, layout: Layout) -> None:
+        super().__init__(options)
+        self.failure: str | None = None
+        self._layout = layout
+        self._log = open_log(PROGRAM, os.environ["LOG_LEVEL"])
+        self._output: dict[str, logging.Logger] = {}
+        self._last_words: dict[str, str] = {}
+        self._reports = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._wake_up, self._woken = socket.socketpair()
+
+    def runforever(self) -> None:
+        """supervisord's loop. Raises asyncore.ExitNow when everything has stopped."""
+        self._listen()
+        # A signal that comes while the loop polls is only looked at when the poll ends: this byte ends it.
+        for end in (self._wake_up, self._woken):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._wake_up.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.options.get_socket_map()[self._woken.fileno()] = _Readable(lambda: self._drain(self._woken))
+        self._wake()
+        events.subscribe(events.ProcessLogEvent, self._on_output)
+        events.subscribe(events.ProcessStateEvent, self._on_state)
+        try:
+            super().runforever()
+        except asyncore.ExitNow:
+            raise
+        except Exception as error:  # noqa: BLE001 - a PID 1 that dies leaves the VIP on the host: stop in order first
+            self._log.debug("the supervisor has failed", exc_info=error)
+            self._fail(f"the supervisor has failed: {error!r}")
+            super().runforever()
+
+    def reap(self, once: bool = False, recursionguard: int = 0) -> None:
+        """Collects ended programs; what was ended is started again in the loop's next round, which is now."""
+        before = len(self.options.pidhistory)
+        super().reap(once, recursionguard)
+        if len(self.options.pidhistory) < before:
+            self._wake()
+
+    def ordered_stop_groups_phase_2(self) -> None:
+        """Goes on to the next program as soon as one has stopped."""
+        before = len(self.stop_groups or ())
+        super().ordered_stop_groups_phase_2()
+        if len(self.stop_groups or ()) < before:
+            self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # enough bytes are waiting already
+            self._wake_up.send(b"\0")
+
+    @staticmethod
+    def _drain(source: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while source.recv(512):
+                pass
+
+    def _listen(self) -> None:
+        self._reports.bind(str(self._layout.ready_socket))
+        # The siblings report here; none of them is root.
+        self._layout.ready_socket.chmod(0o666)
+        self.options.get_socket_map()[self._reports.fileno()] = _Readable(self._on_report)
+
+    def _on_report(self) -> None:
+        """A datagram of sd_notify(3): the log forwarder is ready, or the guard wants an end."""
+        try:
+            report = self._reports.recv(4096).decode(errors="replace")
+        except BlockingIOError:
+            return
+        said = dict(line.split("=", 1) for line in report.splitlines() if "=" in line)
+        if said.get("STOPPING") == "1" and "STATUS" in said:
+            self._fail(said["STATUS"])
+        elif said.get("READY") == "1":
+            self._start_the_rest()
+
+    def _start_the_rest(self) -> None:
+        """Logs what was to say before there was a log, and starts what waited for it. Again and again does no harm."""
+        if self._layout.opening.exists():
+            for line in self._layout.opening.read_text(encoding="utf-8").splitlines():
+                level, _, message = line.partition(" ")
+                self._log.log(int(level), "%s", message)
+            self._layout.opening.unlink()
+        if self.options.mood < SupervisorStates.RUNNING:
+            return
+        for name in AFTER_THE_LOG:
+            process = self.process_groups[name].processes[name]
+            is_wanted = name != "http-checker" or self._layout.checker_config.exists()
+            if is_wanted and not process.laststart:
+                process.spawn()
+        self._wake()
+
+    def _on_output(self, event: Any) -> None:
+        """Something that a program printed; what it logs goes to the log forwarder by itself."""
+        name = event.process.config.name
+        log = self._output.setdefault(name, open_log(name, os.environ["LOG_LEVEL"]))
+        for line in event.data.decode(errors="replace").splitlines():
+            if line.strip() and line != "supervisor: child process was not spawned":  # the line before it says why
+                self._last_words[name] = line.removeprefix("supervisor: ").strip()
+                log.warning("%s", line.rstrip())
+
+    def _on_state(self, event: Any) -> None:
+        name = event.process.config.name
+        if name == "log-forwarder" and isinstance(event, events.ProcessStateRunningEvent):
+            self._start_the_rest()
+        elif name == "keepalived" and isinstance(event, _ENDED):
+            _end_group(event.process.pid)
+            self._remove_leftovers()
+            for stale in self._layout.keepalived_pid_files:
+                stale.unlink(missing_ok=True)
+        elif name == "guard" and isinstance(event, events.ProcessStateFatalEvent):
+            self._fail("guard could not be started")
+
+    def _remove_leftovers(self) -> None:
+        vips = self._layout.vips.read_text(encoding="ascii").split()
+        try:
+            for address in remove_leftovers(vips):
+                self._log.warning("removed %s, which keepalived left behind", address)
+        except (OSError, subprocess.CalledProcessError) as error:
+            self._log.error("cannot look for VIPs that keepalived left behind: %s", error)
+
+    def _fail(self, why: str) -> None:
+        """Ends the container with a status that makes its restart policy act."""
+        if self.failure is None:
+            last_words = self._last_words.get(why.split(" ", 1)[0])
+            self.failure = f"{why}: {last_words}" if last_words else why
+            self._log.critical("%s; ending the container", self.failure)
+        self.options.mood = SupervisorStates.SHUTDOWN
+        self._wake()
+
+
+def _end_group(leader: int) -> None:
+    """Ends what is left of a program whose first process has ended.
+
+    keepalived's VRRP process sends priority 0 and removes its VIPs when it is asked to; only one that hangs is killed.
+    """
+    deadline = time.monotonic() + GOODBYE
+    try:
+        os.killpg(leader, signal.SIGTERM)
+        while os.waitpid(-leader, os.WNOHANG)[0] or time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.killpg(leader, signal.SIGKILL)
+        os.waitpid(-leader, 0)
+    except (ProcessLookupError, ChildProcessError):
+        return  # Nothing is left.
+
+
+def main(run_dir: str) -> int:
+    """Runs a node until it is told to stop or a program fails for good; gives the exit status."""
+    os.dup2(sys.stdout.fileno(), STREAM_FD)
+    options = _Options()
+    options.realize(["--configuration", str(SUPERVISORD_CONF)])
+    options.first, options.test = True, False  # as supervisord's own main() says
+    node = Node(options, Layout(Path(run_dir)))
+    with contextlib.suppress(asyncore.ExitNow):
+        node.main()
+    if node.failure is None:
+        return EXIT_STOPPED
+    # The log forwarder may be what failed: this goes straight to the operator.
+    print(f"ka: {node.failure}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

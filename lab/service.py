@@ -1,0 +1,103 @@
+"""The service behind a VIP: a small web server on a node's host that can be made to fail in every way that matters."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import socket
+import time
+from dataclasses import dataclass
+
+from lab.namespace import LoopInside
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer; `time` is when all of it was handed to the kernel, in seconds since the epoch."""
+
+    time: float
+    status: int
+    client: str
+
+
+class _Mode(enum.Enum):
+    ANSWER = enum.auto()
+    HANG = enum.auto()
+    REFUSE = enum.auto()
+
+
+class Service:
+    """Answers every request with the host's name, one request a connection."""
+
+    def __init__(self, namespace: str, name: str, port: int, *, ipv6: bool) -> None:
+        self.name = name
+        self.port = port
+        self._families = [(socket.AF_INET, "0.0.0.0")] + [(socket.AF_INET6, "::")] * ipv6  # noqa: S104 - every address
+        self._mode = _Mode.ANSWER
+        self._status = 200
+        self._changed = asyncio.Event()  # replaced at every change: lets go of the requests that hang
+        self._servers: list[asyncio.Server] = []
+        self._answers: list[Answer] = []
+        self._loop = LoopInside(namespace)
+        try:
+            self.answer(200)
+        except BaseException:
+            self._loop.close()
+            raise
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """Every answer so far, in order."""
+        return tuple(self._answers)
+
+    def answer(self, status: int = 200) -> None:
+        """Answer with `status` from now on."""
+        self._loop.call(self._switch(_Mode.ANSWER, status))
+
+    def hang(self) -> None:
+        """Accept connections from now on and never answer."""
+        self._loop.call(self._switch(_Mode.HANG))
+
+    def refuse(self) -> None:
+        """Stop listening: connections are refused."""
+        self._loop.call(self._switch(_Mode.REFUSE))
+
+    def stop(self) -> None:
+        """End the service. May be called again."""
+        if not self._loop.closed:
+            self.refuse()
+            self._loop.close()
+
+    async def _switch(self, mode: _Mode, status: int = 0) -> None:
+        self._mode, self._status = mode, status
+        self._changed.set()
+        self._changed = asyncio.Event()
+        if mode is _Mode.REFUSE:
+            for server in self._servers:
+                server.close()
+            self._servers = []
+        elif not self._servers:
+            self._servers = [await self._listen(family, address) for family, address in self._families]
+
+    async def _listen(self, family: socket.AddressFamily, address: str) -> asyncio.Server:
+        listener = socket.create_server((address, self.port), family=family, backlog=128)
+        return await asyncio.start_server(self._serve, sock=listener)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        changed = self._changed
+        # A client that goes away early, or sends no HTTP, is its own affair.
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            await reader.readuntil(b"\r\n\r\n")
+            if self._mode is _Mode.HANG:
+                await changed.wait()
+            elif self._mode is _Mode.ANSWER:
+                self._reply(writer)
+        writer.close()
+
+    def _reply(self, writer: asyncio.StreamWriter) -> None:
+        body = f"{self.name}\n"
+        head = f"HTTP/1.1 {self._status} Lab\r\nContent-Length: {len(body)}\r\nConnection: close"
+        writer.write(f"{head}\r\n\r\n{body}".encode())  # short enough to reach the kernel in this call
+        client = writer.get_extra_info("peername")[0]
+        self._answers.append(Answer(time.time(), self._status, client))
