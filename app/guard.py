@@ -7,6 +7,7 @@ four times that, so the few lines of the protocol stand here.
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 import time
@@ -45,6 +46,7 @@ def pairs(line: str) -> dict[str, str]:
 
 def main(ready_socket: str) -> None:
     """Listens until supervisord closes the pipe. The socket takes sd_notify(3) datagrams."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     guard = Guard()
     while True:
         sys.stdout.write("READY\n")

@@ -26,7 +26,7 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)
 _ESCAPES.update({0x09: " ", 0x0A: "\\n", 0x0D: "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"})
 
 
-def open_log(program: str, level: str, *, path: str = SOCKET) -> logging.Logger:
+def open_log(program: str, level: str, *, path: str | None = None) -> logging.Logger:
     """The logger of a program: its records go to syslog's daemon facility as `program[pid]: message`.
 
     `level` is debug, info, warning or error; anything else raises ValueError. Calling it again changes the level
@@ -38,7 +38,7 @@ def open_log(program: str, level: str, *, path: str = SOCKET) -> logging.Logger:
     for old in logger.handlers[:]:
         logger.removeHandler(old)
         old.close()
-    logger.addHandler(SyslogHandler(program, path))
+    logger.addHandler(SyslogHandler(program, path or SOCKET))
     return logger
 
 
@@ -55,7 +55,7 @@ class SyslogHandler(logging.Handler):
     then how many messages were lost.
     """
 
-    def __init__(self, program: str, path: str = SOCKET) -> None:
+    def __init__(self, program: str, path: str) -> None:
         super().__init__()
         self._program = program
         self._path = path

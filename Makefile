@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh Debian or Ubuntu as root: make demo, make test.
+
+PYTHON := .venv/bin/python
+export IMAGE BASE_IMAGE
+# Where this checkout's tests put what they make; PYTEST_ARGS="-k name" runs some of them.
+PYTEST := $(PYTHON) -m pytest $(PYTEST_ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint unit lab image-test image engine bench generate clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: ## the main job, to watch: two nodes, one VIP, a fail-over (KEEP=1 leaves it running)
+	@scripts/setup demo
+	@KEEP=$(KEEP) $(PYTHON) -m lab.demo
+
+test: ## every test: lint, unit, lab, image
+	@scripts/setup test
+	@$(MAKE) --no-print-directory lint unit lab image-test
+
+lint: ## ruff, mypy --strict, shellcheck
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	scripts/lint-shell
+
+unit: ## tests of the parts, in seconds
+	$(PYTEST) tests/unit
+
+lab: ## tests with real keepalived in network namespaces (root)
+	$(PYTEST) tests/lab
+
+image-test: ## tests of the image on a Docker Engine, where one runs (on CI one must)
+	$(PYTEST) tests/image
+
+engine: ## a Docker Engine: the one that answers, or Debian's docker.io started here
+	scripts/docker-engine ensure
+
+image: engine ## the image docker-keepalived (IMAGE=, BASE_IMAGE= change the names)
+	scripts/base-image $(BASE_IMAGE)
+	scripts/build-image
+
+bench: ## the measured figures of docs/benchmarks.md (some minutes)
+	@scripts/setup test
+	$(PYTHON) -m bench
+
+generate: ## what is made from the models: README's table of variables and .env.example
+	$(PYTHON) -m app env --format dotenv > .env.example
+	$(PYTHON) scripts/readme-variables
+
+clean: ## removes what make made here
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
