@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--show-secrets", action="store_true", help="print passwords instead of stars")
     render.set_defaults(command=_render)
 
+    health = commands.add_parser("health", help="say whether this node does what it claims; exit status 0 or 1")
+    health.set_defaults(command=_health)
+
     env = commands.add_parser("env", help="print the reference of every variable")
     env.add_argument("--format", choices=("table", "markdown", "dotenv", "json"), default="table")
     env.set_defaults(command=_env)
@@ -121,3 +124,16 @@ def _env(options: argparse.Namespace, _environ: Mapping[str, str]) -> int:
 
     print(reference(options.format), end="")
     return EXIT_STOPPED
+
+
+def _health(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from pathlib import Path  # noqa: PLC0415
+
+    from app.health import health  # noqa: PLC0415
+    from app.layout import DEFAULT_RUN_DIR, Layout  # noqa: PLC0415
+
+    # Not by way of the settings: pydantic alone would take longer than all of this may.
+    status, sentences = health(Layout(Path(environ.get("KA_RUN_DIR", "").strip() or DEFAULT_RUN_DIR)))
+    for sentence in sentences:
+        print(sentence)
+    return status

@@ -9,6 +9,9 @@ from pathlib import Path
 #: a pipe of its own as standard output and closes what lies below its ``minfds`` (supervisord.conf).
 STREAM_FD = 200
 
+#: The run directory where KA_RUN_DIR does not say otherwise.
+DEFAULT_RUN_DIR = Path("/run/ka")
+
 #: Where programs look for the log (syslog(3)).
 DEV_LOG = Path("/dev/log")
 
@@ -42,6 +45,16 @@ class Layout:
     def keepalived_pid_files(self) -> tuple[Path, ...]:
         """Of its first process, and of the one that speaks VRRP (supervisord.conf)."""
         return self.run_dir / "keepalived.pid", self.run_dir / "keepalived-vrrp.pid"
+
+    @property
+    def dumps(self) -> Path:
+        """keepalived's TMPDIR: where it writes what it is asked to dump. Only root's, for the password is in it."""
+        return self.run_dir / "keepalived"
+
+    @property
+    def dump(self) -> Path:
+        """keepalived's state, when it was asked for."""
+        return self.dumps / "keepalived.json"
 
     @property
     def checker_config(self) -> Path:

@@ -103,13 +103,14 @@ def write_files(plan: Plan, files: Sequence[File]) -> None:
         layout.override_state.mkdir(mode=0o755)
         owned.append((layout.override_state, plan.script_user))
     layout.log_dir.mkdir(mode=0o755)
+    layout.dumps.mkdir(mode=0o700)
     for path, account in owned:
         os.chown(path, account.uid, account.gid)
 
 
 def _clear(layout: Layout) -> None:
     """Removes what an earlier start left in the run directory; nothing else that may lie there."""
-    for path in (layout.verdicts, layout.override_state, layout.log_dir):
+    for path in (layout.verdicts, layout.override_state, layout.log_dir, layout.dumps):
         if path.exists():
             os.chown(path, os.getuid(), os.getgid())
             shutil.rmtree(path)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from app.layout import DEFAULT_RUN_DIR
 from app.settings.area import Area
 from app.settings.text import Text, matching
 
@@ -28,7 +29,7 @@ class Places(Area):
     """Directories and the script user."""
 
     run_dir: Annotated[Path, directory()] = Field(
-        default=Path("/run/ka"),
+        default=DEFAULT_RUN_DIR,
         description="Everything that is rendered, sockets and verdicts. Cleared at every start; writable only by root.",
     )
     data_dir: Annotated[Path, directory()] = Field(
