@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 def dry_run(plan: Plan) -> None:
     """Raises ConfigError with all that keepalived has to say against the plan."""
-    with tempfile.TemporaryDirectory(prefix="ka-check-", dir=_parent()) as directory:
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix="ka-check-", dir=_parent())
+    except OSError:
+        raise ConfigError(Problem("/run", "cannot be written, nor can /tmp; mount a tmpfs there")) from None
+    with scratch as directory:
         elsewhere = replace(plan, run_dir=Path(directory))
         files = render(elsewhere, show_secrets=True)
         for file in files:

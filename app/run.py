@@ -83,6 +83,8 @@ def write_files(plan: Plan, files: Sequence[File]) -> None:
     layout = Layout(plan.run_dir)
     _clear(layout)
     layout.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for directory in (layout.run_dir, layout.run_dir.parent):
+        _keep_others_out(directory)
     for file in files:
         path = layout.run_dir / file.path
         path.parent.mkdir(mode=0o755, exist_ok=True)
@@ -106,6 +108,15 @@ def write_files(plan: Plan, files: Sequence[File]) -> None:
     layout.dumps.mkdir(mode=0o700)
     for path, account in owned:
         os.chown(path, account.uid, account.gid)
+
+
+def _keep_others_out(directory: Path) -> None:
+    """Makes ``directory`` writable by root alone: a Kubernetes emptyDir is everybody's, and keepalived runs nothing
+    from below such a directory."""
+    state = directory.stat()
+    others_may_write = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if others_may_write and not state.st_mode & stat.S_ISVTX and state.st_uid == os.getuid():
+        directory.chmod(0o755)
 
 
 def _clear(layout: Layout) -> None:

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -243,6 +244,8 @@ def _end_group(leader: int) -> None:
 def main(run_dir: str) -> int:
     """Runs a node until it is told to stop or a program fails for good; gives the exit status."""
     os.dup2(sys.stdout.fileno(), STREAM_FD)
+    # supervisord asks for a directory of temporary files, and a read-only root file system has none.
+    tempfile.tempdir = run_dir
     options = _Options()
     options.realize(["--configuration", str(SUPERVISORD_CONF)])
     options.first, options.test = True, False  # as supervisord's own main() says

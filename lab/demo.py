@@ -106,7 +106,9 @@ class Demo:
         self._screen.title("The master's whole machine loses power")
         asked = time.time()
         first.power_off()
-        self._screen.line(f"{first.name} is dead and said no goodbye: the other waits for three adverts of 1 s to stay out")
+        self._screen.line(
+            f"{first.name} is dead and said no goodbye: the other waits for three adverts of 1 s to stay out"
+        )
         self._watch("machine died", client, asked, first, second)
 
         client.stop()

@@ -101,9 +101,9 @@ class Host:
         """Run `command` in the host's network, outside any container; see lab.programs.run for the rest."""
         return run(["ip", "netns", "exec", self.namespace, *command], check=check, timeout=timeout)
 
-    def cut_link(self, *, carrier: bool = False) -> None:
-        """Cut the cable: eth0 loses its carrier; with `carrier` it keeps it, and the switch drops all its packets."""
-        if carrier:
+    def cut_link(self, *, keep_carrier: bool = False) -> None:
+        """Cut the cable: eth0 loses its carrier; or it keeps it, and the switch drops all its packets."""
+        if keep_carrier:
             self._on_switch(f"link set {self.name} nomaster\n")
             return
         self._on_switch(f"link set {self.name} down\n")

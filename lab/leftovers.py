@@ -101,9 +101,9 @@ def _remove(entry: Path) -> None:
 
 def _kill_all_in(names: list[str]) -> None:
     """SIGKILL every process in the namespaces, until none is left (one may have started another meanwhile)."""
-    inodes = {(NAMESPACES / name).stat().st_ino for name in names}
+    namespaces = {_identity(NAMESPACES / name) for name in names}
     deadline = time.monotonic() + 10
-    while pids := _processes_in(inodes):
+    while pids := _processes_in(namespaces):
         if time.monotonic() > deadline:
             raise LabError(f"Processes {pids} in the namespaces {names} do not die.")
         handles = []
@@ -124,11 +124,16 @@ def _wait_for_ends(handles: list[int]) -> None:
         os.close(handle)
 
 
-def _processes_in(inodes: set[int]) -> list[int]:
+def _identity(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
+
+
+def _processes_in(namespaces: set[tuple[int, int]]) -> list[int]:
     pids = []
     for process in Path("/proc").iterdir():
         if process.name.isdecimal() and int(process.name) != os.getpid():
             with suppress(OSError):  # it has just ended
-                if (process / "ns/net").stat().st_ino in inodes:
+                if _identity(process / "ns/net") in namespaces:
                     pids.append(int(process.name))
     return pids

@@ -44,9 +44,9 @@ def container(
     for mount in (_system(), _checkout()):
         options += mount
     if data is not None:
-        options += ["--ro-bind", str(data), "/ka-data"]
+        options += _bind(data, Path("/ka-data"))
     for source, target in binds.items():
-        options += ["--ro-bind", str(source), target]
+        options += _bind(source, Path(target))
     options += ["--remount-ro", "/", "--chdir", str(CHECKOUT)]
     options += ["--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts", "--hostname", hostname]
     options += ["--cap-drop", "ALL"]
@@ -73,15 +73,18 @@ def _system() -> Iterator[str]:
 def _checkout() -> Iterator[str]:
     """The checkout and its Python at their own paths, so that an editable install works inside as it does outside.
 
-    The directories above it are made here, open to everyone (bwrap would make them for root alone): this is how an unprivileged process of a node
-    reads a checkout below a directory that only root may enter. For the same reason not the checkout is mounted but
-    what is in it.
+    Not the checkout is mounted but what is in it: like the directories above it, it may be one that only root can enter.
     """
-    for directory in (*reversed(CHECKOUT.parents[:-1]), CHECKOUT):
-        yield from ("--perms", "0755", "--dir", str(directory))
     for entry in sorted(CHECKOUT.iterdir()):
         if entry.name == ".venv" or not entry.name.startswith("."):
-            yield from ("--ro-bind-try", str(entry), str(entry))  # an editor's temporary file may be gone again
+            yield from _bind(entry, entry, "--ro-bind-try")  # an editor's temporary file may be gone again
     for prefix in (Path(sys.prefix), Path(sys.base_prefix)):
         if not any(prefix.is_relative_to(known) for known in (CHECKOUT, "/usr")):
-            yield from ("--ro-bind", str(prefix), str(prefix))
+            yield from _bind(prefix, prefix)
+
+
+def _bind(source: Path, target: Path, option: str = "--ro-bind") -> Iterator[str]:
+    """Mount `source`, read-only; the directories above `target` are open to all (bwrap makes them for root alone)."""
+    for directory in reversed(target.parents):
+        yield from ("--perms", "0755", "--dir", str(directory))
+    yield from (option, str(source), str(target))

@@ -9,6 +9,7 @@ import socket
 import time
 from dataclasses import dataclass
 
+from lab.errors import LabError
 from lab.namespace import LoopInside
 
 
@@ -42,9 +43,9 @@ class Service:
         self._loop = LoopInside(namespace)
         try:
             self.answer(200)
-        except BaseException:
+        except OSError as error:
             self._loop.close()
-            raise
+            raise LabError(f"The service of {name} cannot listen on port {port}: {error}.") from error
 
     @property
     def answers(self) -> tuple[Answer, ...]:

@@ -13,6 +13,7 @@ from yarl import URL
 
 from app import __version__
 from app.checks import reason
+from app.checks.config import ConfigError
 from app.checks.resolve import SharedResolver
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Probers:
         self._contexts: dict[str, ssl.SSLContext] = {}
 
     def make(self, target: Target) -> Prober:
-        """Raises OSError when the target's CA file cannot be used."""
+        """Raises ConfigError when the target's CA file cannot be used."""
         if target.address.scheme == "tcp":
             return _TcpProber(target, self._resolver)
         return _HttpProber(target, self._session(target.address.socket), self._tls(target))
@@ -119,7 +120,11 @@ class Probers:
             # Not at the top: without an https target the module is never loaded, which saves 3.5 MiB and 65 ms.
             import ssl  # noqa: PLC0415
 
-            self._contexts[target.ca_file] = ssl.create_default_context(cafile=target.ca_file)
+            try:
+                self._contexts[target.ca_file] = ssl.create_default_context(cafile=target.ca_file)
+            except OSError as error:
+                why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+                raise ConfigError(f"{target.ca_file}: cannot be used as CA file: {why}") from None
         return self._contexts[target.ca_file]
 
 

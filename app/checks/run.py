@@ -28,7 +28,7 @@ class StuckError(Exception):
 async def run(config: Config, log: logging.Logger) -> None:
     """Probes until it is cancelled or something unforeseen happens, which it raises; verdicts stay as they are.
 
-    Raises OSError when a verdict or heartbeat cannot be written or a CA file not be used.
+    Raises OSError when a verdict or heartbeat cannot be written, ConfigError when a CA file cannot be used.
     """
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: _note(log, context))

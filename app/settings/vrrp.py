@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from app.settings.area import Area
-from app.settings.text import Text, boolean, choice, integer, matching, or_auto, seconds
+from app.settings.text import Text, boolean, choice, integer, matching, seconds
 
 #: RFC 5798 §5.2.3 and §5.2.4.
 VRID_RANGE = (1, 255)
@@ -62,6 +62,6 @@ class Vrrp(Area):
         description="The time between two adverts; a peer that hears none for three of them takes over. The same on "
         "every node. Below one second, or with a fraction, it needs VRRP version 3.",
     )
-    vrrp_version: Annotated[str, or_auto(choice("2", "3"))] = Field(
+    vrrp_version: Annotated[str, choice("auto", "2", "3")] = Field(
         default="auto", description="auto is 2, but 3 for IPv6 and for adverts in fractions of a second."
     )

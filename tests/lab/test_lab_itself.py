@@ -106,7 +106,7 @@ def test_cut_link_takes_the_carrier_and_mend_link_brings_it_back(lab: Lab) -> No
     assert "LOWER_UP" not in flags()
     n1.mend_link()
     assert "LOWER_UP" in flags()
-    n1.cut_link(carrier=True)
+    n1.cut_link(keep_carrier=True)
     assert "LOWER_UP" in flags()
     assert time.monotonic() - began < 0.5  # the kernel may hold back link events for a second: not here
 
@@ -147,7 +147,7 @@ def test_a_cut_link_moves_the_vip_and_the_mended_one_brings_it_back(lab: Lab, tm
 
 def test_a_link_that_keeps_its_carrier_makes_two_masters(lab: Lab, tmp_path: Path) -> None:
     n1, n2 = pair(lab, tmp_path)
-    n1.cut_link(carrier=True)
+    n1.cut_link(keep_carrier=True)
     lab.wait_holder(VIP, n2)
     assert lab.holders(VIP) == {"n1", "n2"}
     n1.mend_link()
@@ -445,7 +445,8 @@ MAKE_A_LAB = """
         n1 = lab.add_node("n1")
         n1.start_service()
         n1.start(command=["sleep", "3600"])
-        stray = subprocess.Popen(["ip", "netns", "exec", n1.namespace, "sleep", "3600"], start_new_session=True)
+        quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+        stray = subprocess.Popen(["ip", "netns", "exec", n1.namespace, "sleep", "3600"], **quiet)
         print(lab.id, stray.pid, n1.pid, flush=True)
         {body}
 """
@@ -511,7 +512,7 @@ def test_the_next_lab_removes_what_a_killed_owner_left(lab_possible: None) -> No
     owner, lab_id, pids = lab_of_another_process("time.sleep(60)")
     living, living_id, living_pids = lab_of_another_process("time.sleep(60)")
     owner.kill()
-    owner.communicate()
+    owner.communicate(timeout=10)
     assert namespaces_of(lab_id)
     with Lab():
         assert leftovers(lab_id) == []
@@ -528,7 +529,7 @@ def test_the_nodes_die_with_a_killed_owner(lab_possible: None) -> None:
     owner, lab_id, (_, pid) = lab_of_another_process("time.sleep(60)")
     handle = os.pidfd_open(pid)
     owner.kill()
-    owner.communicate()
+    owner.communicate(timeout=10)
     ended, _, _ = select.select([handle], [], [], 5)
     os.close(handle)
     assert ended

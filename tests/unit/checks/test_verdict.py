@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from app.checks.verdict import Heartbeat, Verdict, write_atomically
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

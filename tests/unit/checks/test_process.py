@@ -1,0 +1,284 @@
+"""The process as supervisord starts it: real signals, real files, what it says on a real log socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from tests.unit.checks.conftest import Server
+
+LIMIT = 30.0
+"""Seconds that any event may take on a busy machine."""
+
+# What `python -m app.checks.http` does, with the test's own log socket.
+START = (
+    "import runpy, sys, app.syslog; app.syslog.SOCKET = sys.argv.pop(1);"
+    "runpy.run_module('app.checks.http', run_name='__main__', alter_sys=True)"
+)
+
+
+@dataclass
+class Node:
+    """A run directory, a log socket, and the checkers started on them."""
+
+    directory: Path
+    server: Server
+    log: socket.socket
+    lines: list[str] = field(default_factory=list)
+    processes: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    def configure(self, targets: list[dict[str, Any]] | None = None, **settings: Any) -> None:
+        check = {
+            "name": "http",
+            "up": "0",
+            "down": "1",
+            "interval": 0.05,
+            "timeout": 5,
+            "rise": 2,
+            "fall": 2,
+            **settings,
+        }
+        check["targets"] = targets or [{"url": self.server.url}]
+        content = {"verdicts": str(self.directory), "log_level": "info", "checks": [check]}
+        (self.directory / "config.json").write_text(json.dumps(content))
+
+    async def start(self) -> asyncio.subprocess.Process:
+        log, config = self.directory / "log", self.directory / "config.json"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-c", START, log, config), stderr=asyncio.subprocess.PIPE
+        )
+        self.processes.append(process)
+        return process
+
+    @property
+    def verdict(self) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            return (self.directory / "http").read_text().strip()
+        return ""
+
+    def is_fresh(self) -> bool:
+        """What the watchdog asks."""
+        try:
+            deadline = int((self.directory / "heartbeat").read_text())
+        except FileNotFoundError:
+            return False
+        return time.clock_gettime(time.CLOCK_BOOTTIME) * 100 <= deadline
+
+    async def until(self, done: Callable[[], object]) -> None:
+        async with asyncio.timeout(LIMIT):
+            while not done():  # noqa: ASYNC110 - files of another process have no event
+                await asyncio.sleep(0.005)
+
+    async def until_said(self, words: str) -> str:
+        """The first log line that has `words` in it, from those not looked at before."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(LIMIT):
+            while True:
+                line = (await loop.sock_recv(self.log, 65536)).decode()
+                self.lines.append(line)
+                if words in line:
+                    return line.partition("]: ")[2]
+
+
+@pytest.fixture
+async def node(server: Server, tmp_path: Path) -> AsyncIterator[Node]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(tmp_path / "log"))
+        log.setblocking(False)
+        made = Node(tmp_path, server, log)
+        made.configure()
+        yield made
+        for process in made.processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
+
+
+async def test_down_until_the_service_answered_and_up_then(node: Node) -> None:
+    await node.server.stop()
+    await node.start()
+    await node.until(lambda: node.verdict == "1")
+    assert await node.until_said("DOWN") == f"{node.server.url}: DOWN after 1 failure: connection refused"
+    await node.server.start()
+    await node.until(lambda: node.verdict == "0")
+    assert await node.until_said("UP") == f"{node.server.url}: UP after 2 successes"
+
+
+async def test_each_change_is_one_line_that_says_why(node: Node) -> None:
+    await node.start()
+    await node.until(lambda: node.verdict == "0")
+    node.server.answer = b"HTTP/1.1 500 Oops\r\nContent-Length: 8\r\n\r\nno disk\n"
+    await node.until(lambda: node.verdict == "1")
+    line = await node.until_said("DOWN")
+    assert line == f"{node.server.url}: DOWN after 2 failures: answered 500 Internal Server Error, not 200 (no disk)"
+    asked = len(node.server.requests)
+    await node.until(lambda: len(node.server.requests) > asked + 5)
+    node.server.answer = b"HTTP/1.1 200 OK\r\n\r\n"
+    await node.until_said("UP after 2 successes")
+    assert len([said for said in node.lines if "DOWN" in said]) == 1
+
+
+async def test_sigterm_ends_it_with_status_0(node: Node) -> None:
+    process = await node.start()
+    await node.until(lambda: node.verdict == "0")
+    begin = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert await process.wait() == 0
+    assert time.monotonic() - begin < 5
+    assert node.verdict == "0"
+
+
+async def test_sigterm_ends_it_while_a_name_lookup_hangs(node: Node) -> None:
+    # TEST-NET is never answered here, and nothing else is needed: a probe is under way when the signal comes.
+    node.configure([{"url": "http://192.0.2.1/"}])
+    process = await node.start()
+    await node.until_said("probes")
+    process.send_signal(signal.SIGTERM)
+    assert await process.wait() == 0
+
+
+async def test_a_kill_and_restart_does_not_flap(node: Node) -> None:
+    first = await node.start()
+    await node.until(lambda: node.verdict == "0")
+    before = (node.directory / "http").stat()
+    for _round in range(2):
+        first.kill()
+        await first.wait()
+        first = await node.start()
+        await node.until_said("the last verdict was up")
+        asked = len(node.server.requests)
+        await node.until(lambda asked=asked: len(node.server.requests) > asked + 3)
+    after = (node.directory / "http").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+async def test_a_restart_while_up_still_needs_fall_failures(node: Node) -> None:
+    node.configure(fall=3)
+    (node.directory / "http").write_text("0\n")
+    await node.server.stop()
+    await node.start()
+    assert "DOWN after 3 failures" in await node.until_said("DOWN")
+    assert node.verdict == "1"
+
+
+async def test_a_restart_while_down_still_needs_rise_successes(node: Node) -> None:
+    node.configure(rise=3)
+    (node.directory / "http").write_text("1\n")
+    await node.start()
+    assert "UP after 3 successes" in await node.until_said("UP")
+
+
+async def test_the_heartbeat_stops_with_the_process_and_goes_on_with_it(node: Node) -> None:
+    process = await node.start()
+    await node.until(node.is_fresh)
+    process.send_signal(signal.SIGSTOP)
+    await node.until(lambda: not node.is_fresh())
+    process.send_signal(signal.SIGCONT)
+    await node.until(node.is_fresh)
+    assert node.verdict == "0"
+
+
+async def test_no_heartbeat_before_the_first_result(node: Node) -> None:
+    asked = asyncio.Event()
+    go = asyncio.Event()
+
+    async def wait(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await go.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    node.server.answer = wait
+    await node.start()
+    await asyncio.wait_for(asked.wait(), LIMIT)
+    assert not (node.directory / "heartbeat").exists()
+    go.set()
+    await node.until(node.is_fresh)
+
+
+async def test_all_targets_must_be_up(node: Node) -> None:
+    node.configure([{"url": node.server.url}, {"url": f"{node.server.url}b"}])
+    await node.start()
+    await node.until(lambda: node.verdict == "0")
+
+    async def half(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        good = node.server.requests[-1].startswith(b"GET / ")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" if good else b"HTTP/1.1 503 No\r\n\r\n")
+
+    node.server.answer = half
+    await node.until(lambda: node.verdict == "1")
+    assert (await node.until_said("DOWN")).startswith(f"{node.server.url}b: DOWN after 2 failures")
+    await node.until_said("http: 1 of 2 targets are up")
+
+
+async def test_a_maintenance_file_takes_it_out_and_back(node: Node) -> None:
+    file = node.directory / "maintenance"
+    node.configure(maintenance=[str(node.directory / "other"), str(file)])
+    await node.start()
+    await node.until(lambda: node.verdict == "0")
+    file.touch()
+    await node.until(lambda: node.verdict == "1")
+    assert await node.until_said("in maintenance") == f"http: in maintenance: {file} exists"
+    file.unlink()
+    await node.until(lambda: node.verdict == "0")
+    assert await node.until_said("over") == f"http: maintenance is over: {file} is gone, the check is up"
+
+
+async def test_a_verdict_that_cannot_be_written_ends_it_with_one_line(node: Node) -> None:
+    await node.server.stop()
+    (node.directory / "http").write_text("0")
+    process = await node.start()
+    await node.until_said("probes")
+    (node.directory / "http").unlink()
+    (node.directory / "http").mkdir()
+    _out, err = await process.communicate()
+    assert process.returncode == 70
+    assert err == b""
+    line = await node.until_said("cannot go on")
+    assert "IsADirectoryError" in line
+    assert "Traceback" not in "".join(node.lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"), [("{", "is not JSON"), ('{"verdicts": 1}', "checks is missing; it must be a list")]
+)
+async def test_a_wrong_file_is_said_and_nothing_starts(node: Node, content: str, sentence: str) -> None:
+    (node.directory / "config.json").write_text(content)
+    process = await node.start()
+    _out, err = await process.communicate()
+    assert process.returncode == 78
+    assert sentence in err.decode()
+    assert err.count(b"\n") == 1
+    assert sentence in await node.until_said("config.json")
+    assert not (node.directory / "http").exists()
+
+
+async def test_a_missing_ca_file_is_said(node: Node) -> None:
+    node.configure([{"url": "https://127.0.0.1/", "ca_file": "/none/ca.pem"}])
+    process = await node.start()
+    _out, err = await process.communicate()
+    assert process.returncode == 78
+    assert err.decode() == "/none/ca.pem: cannot be used as CA file: No such file or directory\n"
+    assert await node.until_said("CA file") == err.decode().strip()
+
+
+async def test_the_password_of_a_url_is_nowhere(node: Node) -> None:
+    node.configure([{"url": node.server.url.replace("http://", "http://me:s3cr3t@")}])
+    await node.start()
+    await node.until(lambda: node.verdict == "0")
+    assert b"Basic bWU6czNjcjN0" in node.server.requests[0]
+    await node.server.stop()
+    assert "http://***@127.0.0.1" in await node.until_said("DOWN")
+    assert "s3cr3t" not in "".join(node.lines)

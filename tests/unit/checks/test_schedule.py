@@ -1,0 +1,182 @@
+"""When probes happen: fixed slots, no drift, no overlap, and what a standstill of the checker is worth."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.checks.check import Check
+from app.checks.config import parse
+from app.checks.probe import Answer
+from app.checks.schedule import STALL, Watch, next_slot
+from app.checks.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PERIODS = st.sampled_from([0.01, 0.1, 0.3, 0.5, 1.0, 2.0, 7.0])
+
+
+@given(st.floats(0, 1e6), PERIODS, st.integers(0, 10**6), st.floats(0, 0.99))
+def test_on_time_each_slot_follows_the_last_without_drift(
+    phase: float, period: float, number: int, late: float
+) -> None:
+    slot = phase + number * period
+    assert next_slot(phase, slot, period, slot + late * period) == pytest.approx(phase + (number + 1) * period)
+
+
+@given(st.floats(0, 1e5), PERIODS, st.integers(0, 10**5), st.floats(1.01, 50))
+def test_after_an_overrun_the_last_missed_slot_is_due_at_once(
+    phase: float, period: float, number: int, late: float
+) -> None:
+    slot = phase + number * period
+    now = slot + late * period
+    chosen = next_slot(phase, slot, period, now)
+    assert now - period - 1e-3 <= chosen <= now + 1e-3
+    steps = (chosen - phase) / period
+    assert math.isclose(steps, round(steps), abs_tol=1e-3)
+
+
+def test_a_faster_period_keeps_the_phase() -> None:
+    assert next_slot(0.3, 10.3, 0.5, 10.31) == pytest.approx(10.8)
+    assert next_slot(0.3, 10.8, 2.0, 10.81) == pytest.approx(12.3)
+
+
+class Script:
+    """A prober that does what the test says, and notes when it was asked and how long it might take."""
+
+    def __init__(self, answer: Callable[[int], Answer], takes: Callable[[int, float], float] = lambda *_: 0.0) -> None:
+        self._answer = answer
+        self._takes = takes
+        self.started: list[float] = []
+        self.limits: list[float] = []
+        self.running = 0
+
+    async def probe(self, limit: float) -> Answer:
+        assert self.running == 0
+        self.running += 1
+        self.started.append(asyncio.get_running_loop().time())
+        self.limits.append(limit)
+        number = len(self.started)
+        await asyncio.sleep(self._takes(number, limit))
+        self.running -= 1
+        return self._answer(number)
+
+
+def watched(directory: Path, script: Script, *, was: str = "1", **settings: float) -> tuple[Check, Watch]:
+    """A check of one target and the watch that asks `script`."""
+    times = ", ".join(f'"{key}": {value}' for key, value in settings.items())
+    text = f'{{"name": "http", "up": "0", "down": "1", {times}, "targets": [{{"url": "http://192.0.2.1/"}}]}}'
+    config = parse(f'{{"verdicts": "{directory}", "checks": [{text}]}}')
+    (directory / "http").write_text(was)
+    check = Check(config.checks[0], Verdict(directory / "http", "0", "1"), logging.getLogger("test"), 0.0)
+    return check, Watch(check, 0, script, asyncio.Event(), asyncio.get_running_loop().time())
+
+
+async def until(watch: Watch, done: Callable[[], bool]) -> None:
+    """Runs the watch until `done`, at most 20 seconds."""
+    task = asyncio.ensure_future(watch.run())
+    try:
+        async with asyncio.timeout(20):
+            while not done():
+                assert not task.done(), task.exception()
+                await asyncio.sleep(0.002)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+GOOD = Answer(ok=True)
+BAD = Answer(ok=False, reason="answered 500 Internal Server Error, not 200")
+HUNG = Answer(ok=False, reason="no answer within 0.1 s", timed_out=True)
+
+
+async def test_probes_keep_to_their_slots(tmp_path: Path) -> None:
+    script = Script(lambda _number: GOOD, takes=lambda _number, _limit: 0.03)
+    _check, watch = watched(tmp_path, script, interval=0.1, rise=1, fall=1)
+    await until(watch, lambda: len(script.started) >= 12)
+    first = script.started[0]
+    # The median: a busy machine may be late with any of them, but none may push the later ones back.
+    late = sorted(at - first - 0.1 * number for number, at in enumerate(script.started))
+    assert abs(late[len(late) // 2]) < 0.05
+
+
+async def test_a_hanging_target_is_never_probed_twice_at_once(tmp_path: Path) -> None:
+    script = Script(lambda _number: HUNG, takes=lambda _number, limit: limit)
+    _check, watch = watched(tmp_path, script, interval=0.03, timeout=0.1, rise=1, fall=1)
+    await until(watch, lambda: len(script.started) >= 6)
+
+
+async def test_a_pending_change_is_decided_fast(tmp_path: Path) -> None:
+    script = Script(lambda _number: BAD)
+    check, watch = watched(tmp_path, script, was="0", interval=60, fast_interval=0.05, rise=2, fall=3)
+    assert check.is_up
+    await until(watch, lambda: not check.is_up)
+    assert len(script.started) == 3
+    assert (tmp_path / "http").read_text() == "1\n"
+
+
+async def test_a_target_that_is_down_is_probed_slowly(tmp_path: Path) -> None:
+    script = Script(lambda _number: BAD)
+    _check, watch = watched(tmp_path, script, interval=0.02, slow_interval=0.3, rise=2, fall=1)
+    await until(watch, lambda: len(script.started) >= 3)
+    assert script.started[2] - script.started[1] > 0.2
+
+
+async def test_only_the_first_hang_of_a_fall_takes_the_whole_timeout(tmp_path: Path) -> None:
+    script = Script(lambda _number: HUNG)
+    check, watch = watched(tmp_path, script, was="0", interval=1, fast_interval=0.05, timeout=0.5, rise=1, fall=3)
+    await until(watch, lambda: not check.is_up)
+    assert script.limits[:3] == [0.5, 0.05, 0.05]
+
+
+async def test_without_a_fast_interval_the_timeout_is_the_timeout(tmp_path: Path) -> None:
+    script = Script(lambda _number: HUNG)
+    check, watch = watched(tmp_path, script, was="0", interval=0.05, timeout=0.5, rise=1, fall=3)
+    await until(watch, lambda: not check.is_up)
+    assert set(script.limits) == {0.5}
+
+
+async def test_a_timeout_that_fires_late_because_the_checker_stood_still_is_asked_again(tmp_path: Path) -> None:
+    def stand_still(number: int, limit: float) -> float:
+        if number == 1:
+            time.sleep(limit + STALL + 0.1)
+        return 0.0
+
+    script = Script(lambda number: HUNG if number == 1 else GOOD, takes=stand_still)
+    check, watch = watched(tmp_path, script, was="0", interval=0.1, timeout=0.1, rise=1, fall=1)
+    await until(watch, lambda: len(script.started) >= 3)
+    assert check.is_up
+
+
+async def test_a_second_standstill_in_a_row_counts(tmp_path: Path) -> None:
+    def stand_still(_number: int, limit: float) -> float:
+        time.sleep(limit + STALL + 0.05)
+        return 0.0
+
+    verdicts = []
+
+    def hang(_number: int) -> Answer:
+        verdicts.append(check.is_up)
+        return HUNG
+
+    check, watch = watched(tmp_path, Script(hang, takes=stand_still), was="0", interval=0.1, rise=1, fall=1)
+    await until(watch, lambda: len(verdicts) >= 3)
+    assert verdicts[:3] == [True, True, False]
+
+
+async def test_an_unforeseen_error_ends_the_watch(tmp_path: Path) -> None:
+    def fail(_number: int) -> Answer:
+        raise ZeroDivisionError
+
+    _check, watch = watched(tmp_path, Script(fail), interval=0.1, rise=1, fall=1)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(watch.run(), 20)
