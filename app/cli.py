@@ -28,6 +28,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.command(options, environ)
+        # A pipe that nobody reads shows itself here, and not when the interpreter has ended all handling of errors.
+        sys.stdout.flush()
     except ConfigError as error:
         for problem in error.problems:
             print(f"ka: {problem}", file=sys.stderr)
@@ -76,7 +78,7 @@ def _plan(environ: Mapping[str, str]) -> Plan:
     from app.settings import load  # noqa: PLC0415
 
     loaded = load(environ)
-    host = observe()
+    host = observe(peer for asked in loaded.settings.instances for peer in asked.peers.unicast_peers)
     found = [*loaded.problems, *problems(loaded.settings, host)]
     if found:
         raise ConfigError(*found)

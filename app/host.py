@@ -7,12 +7,16 @@ import json
 import pwd
 import socket
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.errors import ConfigError, Problem
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 #: Bits of the capability sets, from linux/capability.h.
@@ -39,20 +43,31 @@ class Account:
 
 @dataclass(frozen=True)
 class Host:
-    """What this machine is. ``default_links``: the link of the default route, by IP version."""
+    """What this machine is.
+
+    ``default_links``: the link of the default route, by IP version. ``names``: the addresses of the DNS names that were
+    asked for; one that has none is not in it. ``sources``: the address that this host speaks to another one from.
+    """
 
     name: str
     links: tuple[Link, ...]
     default_links: dict[int, str]
     accounts: dict[str, Account]
+    names: dict[str, tuple[IPAddress, ...]] = field(default_factory=dict)
+    sources: dict[IPAddress, IPAddress] = field(default_factory=dict)
+
+    @property
+    def own_addresses(self) -> frozenset[IPAddress]:
+        """Every address that some link has."""
+        return frozenset(address.ip for link in self.links for address in link.addresses)
 
     def link(self, name: str) -> Link | None:
         """The link of that name."""
         return next((link for link in self.links if link.name == name), None)
 
 
-def observe() -> Host:
-    """Asks the machine. Raises ConfigError when iproute2 is not there."""
+def observe(peers: Iterable[IPAddress | str] = ()) -> Host:
+    """Asks the machine, and DNS for the names among ``peers``. Raises ConfigError when iproute2 is not there."""
     shown = _ip("address", "show")
     links = tuple(
         Link(
@@ -73,7 +88,42 @@ def observe() -> Host:
         if (routes := [route for route in _ip(f"-{version}", "route", "show", "default") if "dev" in route])
     }
     accounts = {entry.pw_name: Account(entry.pw_name, entry.pw_uid, entry.pw_gid) for entry in pwd.getpwall()}
-    return Host(socket.gethostname(), links, default_links, accounts)
+    known: dict[str, tuple[IPAddress, ...]] = {}
+    asked: set[IPAddress] = set()
+    for peer in peers:
+        if not isinstance(peer, str):
+            asked.add(peer)
+        elif found := resolve(peer):
+            known[peer] = found
+            asked.update(found)
+    own = {address.ip for link in links for address in link.addresses}
+    sources = {peer: source for peer in sorted(asked - own, key=str) if (source := _source(peer))}
+    return Host(socket.gethostname(), links, default_links, accounts, known, sources)
+
+
+def resolve(name: str) -> tuple[IPAddress, ...]:
+    """The addresses of a DNS name, IPv4 and IPv6, sorted; empty when it has none or nobody answers."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_RAW)
+    except OSError:
+        return ()
+    # No peer on another host can use a loopback address (Debian's /etc/hosts gives 127.0.1.1 for the host's own name),
+    # nor a link-local one with our scope.
+    texts = {str(entry[4][0]) for entry in found}
+    addresses = {
+        address for text in texts if "%" not in text and not (address := ipaddress.ip_address(text)).is_loopback
+    }
+    return tuple(sorted(addresses, key=lambda address: (address.version, int(address))))
+
+
+def _source(peer: IPAddress) -> IPAddress | None:
+    """The address that the route to ``peer`` makes this host speak from; None without a route."""
+    try:
+        routes = _ip("route", "get", str(peer))
+    except ConfigError:
+        return None
+    source = routes[0].get("prefsrc") if routes else None
+    return ipaddress.ip_address(source) if source else None
 
 
 def missing_capabilities(needed: tuple[str, ...]) -> list[str]:

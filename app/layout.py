@@ -25,9 +25,8 @@ class Layout:
 
     run_dir: Path
 
-    #: The checks' names, in keepalived.conf and as file names.
-    HTTP = "http"
-    OVERRIDE = "override"
+    #: The watchdog's name in keepalived.conf.
+    WATCHDOG = "http-watchdog"
 
     #: The files of one start, which the next one removes; directories apart.
     OWN_FILES = frozenset({"keepalived.conf", "rsyslog.conf", "http-checker.json", "vips", "opening", "notify"}) | {
@@ -47,6 +46,11 @@ class Layout:
         return self.run_dir / "keepalived.pid", self.run_dir / "keepalived-vrrp.pid"
 
     @property
+    def transitions(self) -> Path:
+        """The FIFO that keepalived writes every transition to, for the notifier."""
+        return self.run_dir / "notifier" / "transitions"
+
+    @property
     def dumps(self) -> Path:
         """keepalived's TMPDIR: where it writes what it is asked to dump. Only root's, for the password is in it."""
         return self.run_dir / "keepalived"
@@ -64,22 +68,20 @@ class Layout:
     @property
     def watchdog(self) -> Path:
         """The wrapper that fails when the http-checker has fallen silent."""
-        return self.run_dir / "checks" / self.HTTP
+        return self.run_dir / "checks" / "http"
 
-    @property
-    def override(self) -> Path:
-        """The wrapper around the operator's own check."""
-        return self.run_dir / "checks" / self.OVERRIDE
+    def wrapper(self, check: str) -> Path:
+        """The wrapper around an operator's own check."""
+        return self.run_dir / "checks" / check
 
     @property
     def verdicts(self) -> Path:
         """Written by the http-checker."""
         return self.run_dir / "verdicts"
 
-    @property
-    def verdict(self) -> Path:
+    def verdict(self, check: str) -> Path:
         """What keepalived has as track_file."""
-        return self.verdicts / self.HTTP
+        return self.verdicts / check
 
     @property
     def heartbeat(self) -> Path:
@@ -87,9 +89,13 @@ class Layout:
         return self.verdicts / "heartbeat"
 
     @property
-    def override_state(self) -> Path:
-        """The last output and status of the operator's check; written by the script user."""
+    def override_states(self) -> Path:
+        """The last output and status of each of the operator's own checks."""
         return self.run_dir / "override"
+
+    def override_state(self, check: str) -> Path:
+        """That of one of them; written by the script user."""
+        return self.override_states / check
 
     @property
     def log_dir(self) -> Path:

@@ -1,7 +1,8 @@
 """Removes VIPs that a keepalived which died left on this host.
 
-keepalived removes at its start what it finds with the same prefix length; this finds an address whatever its prefix.
-PID 1 does this within milliseconds of the death, so nothing heavy is imported here.
+keepalived removes at its start what it finds with the same prefix length; this finds an address whatever its prefix,
+and at the start of a node also those that its environment no longer names (docs/decisions/0004-ledger.md).
+PID 1 does this within milliseconds of a death, so nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -9,29 +10,105 @@ from __future__ import annotations
 import ipaddress
 import json
 import subprocess
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
+
+#: What keepalived, from 2.3 on and on Linux 5.18 and later, marks its addresses with (IFA_PROTO; lib/rttables.h there).
+KEEPALIVED_PROTOCOL = 18
+
+#: The raw sockets of this network namespace, those of programs in other containers included (proc_net_raw(5)).
+RAW_SOCKETS = (Path("/proc/net/raw"), Path("/proc/net/raw6"))
+
+#: VRRP's IP protocol number as those tables have it: after the colon of the local address.
+VRRP = f"{112:04X}"
 
 
-def remove_leftovers(vips: Collection[str]) -> list[str]:
-    """Takes the addresses ``vips`` off every link; gives what was removed as ``ADDRESS/PREFIX dev LINK``.
+@dataclass(frozen=True)
+class Held:
+    """An address on a link of this host. ``is_marked``: a keepalived put it there, and said so."""
+
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    prefix: int
+    link: str
+    is_marked: bool
+
+    def __str__(self) -> str:
+        return f"{self.address}/{self.prefix} dev {self.link}"
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep removed, and what it left alone because it may belong to somebody who is alive."""
+
+    removed: tuple[Held, ...]
+    left: tuple[Held, ...]
+
+
+def remove_leftovers(vips: Collection[str]) -> list[Held]:
+    """Takes the addresses ``vips`` off every link; gives what was removed.
 
     Raises OSError when iproute2 is not there and subprocess.CalledProcessError when the kernel refuses.
     """
     wanted = {ipaddress.ip_address(vip) for vip in vips}
-    if not wanted:
-        return []
-    shown = subprocess.run(["ip", "-json", "address", "show"], check=True, capture_output=True, text=True)
-    found = [
-        f"{info['local']}/{info['prefixlen']} dev {link['ifname']}"
-        for link in json.loads(shown.stdout or "[]")
+    found = [held for held in _addresses() if held.address in wanted] if wanted else []
+    _remove(found)
+    return found
+
+
+def sweep(vips: Collection[str]) -> Swept:
+    """Before any keepalived of this node runs: takes off every link the addresses ``vips``, and the addresses of any
+    keepalived that is dead.
+
+    A marked address is a dead one's when no VRRP router is alive in this network namespace. Raises as remove_leftovers.
+    """
+    wanted = {ipaddress.ip_address(vip) for vip in vips}
+    # In this order: whoever holds an address had its sockets before, so a router that starts just now is not robbed.
+    addresses = _addresses()
+    somebody_lives = _vrrp_is_spoken()
+    of_others = tuple(held for held in addresses if held.is_marked and held.address not in wanted)
+    removed = [held for held in addresses if held.address in wanted]
+    if not somebody_lives:
+        removed += of_others
+    _remove(removed)
+    return Swept(tuple(removed), of_others if somebody_lives else ())
+
+
+def parse_addresses(shown: str) -> list[Held]:
+    """The addresses in what ``ip -Numeric -json address show`` prints."""
+    return [
+        Held(
+            address=ipaddress.ip_address(info["local"]),
+            prefix=info["prefixlen"],
+            link=link["ifname"],
+            is_marked=int(info.get("protocol", "0"), 0) == KEEPALIVED_PROTOCOL,
+        )
+        for link in json.loads(shown or "[]")
         for info in link.get("addr_info", ())
-        if "local" in info and ipaddress.ip_address(info["local"]) in wanted
+        if "local" in info
     ]
-    if found:
-        commands = "".join(f"address del {address}\n" for address in found)
+
+
+def has_vrrp_socket(table: str) -> bool:
+    """Whether the text of a table of raw sockets has one of VRRP."""
+    return any(line.split()[1].endswith(f":{VRRP}") for line in table.splitlines()[1:])
+
+
+def _addresses() -> list[Held]:
+    shown = subprocess.run(["ip", "-Numeric", "-json", "address", "show"], check=True, capture_output=True, text=True)
+    return parse_addresses(shown.stdout)
+
+
+def _vrrp_is_spoken() -> bool:
+    # Without IPv6 there is no raw6.
+    return any(has_vrrp_socket(path.read_text(encoding="ascii")) for path in RAW_SOCKETS if path.exists())
+
+
+def _remove(addresses: Iterable[Held]) -> None:
+    commands = "".join(f"address del {held}\n" for held in addresses)
+    if commands:
         # -force: one that is gone already does not keep the others.
         subprocess.run(["ip", "-force", "-batch", "-"], input=commands, check=False, capture_output=True, text=True)
-    return found

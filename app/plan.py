@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from app.peers import Peering, listed, peering_of
+from app.priority import preempts, priority_of
 from app.settings.vrrp import DEFAULT_VRID
 
 if TYPE_CHECKING:
@@ -15,18 +17,17 @@ if TYPE_CHECKING:
 
     from app.host import Account, Host
     from app.settings import Settings
-    from app.settings.addresses import IPAddress, Vip
+    from app.settings.addresses import Vip
     from app.settings.checks import StatusRange
-
-#: Name of the VRRP instance that the plain variables describe, and of the group of its two address families.
-MAIN = "main"
+    from app.settings.instance import InstanceSettings
+    from app.settings.routes import IPAddress, Route
 
 #: The siblings' account in the image, and the one that every Debian has.
 OWN_ACCOUNT = "ka"
 FALLBACK_ACCOUNT = "nobody"
 
-#: Seconds between the gratuitous ARPs of a master: caches that missed the first ones heal by themselves.
-GARP_REFRESH = 60
+#: Seconds that a node with dns: peers listens beyond KA_PEER_REFRESH before it may become master.
+JOIN_MARGIN = 1.0
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,25 @@ class Address:
 
 @dataclass(frozen=True)
 class Instance:
-    """One VRRP instance: one address family on one link."""
+    """One VRRP instance: one address family on one link. Times in seconds."""
 
     name: str
     link: str
     version: int
     vrid: int
     priority: int
+    priority_reason: str
     starts_as_master: bool
+    nopreempt: bool
+    preempt_delay: float
     advert_interval: float
+    garp_refresh: int
     auth_pass: SecretStr | None
     addresses: tuple[Address, ...]
+    routes: tuple[Route, ...]
+    track_interfaces: tuple[str, ...]
+    peering: Peering
+    check: Check | None
 
 
 @dataclass(frozen=True)
@@ -63,12 +72,14 @@ class SyncGroup:
 
     name: str
     instances: tuple[str, ...]
+    is_weighted: bool
 
 
 @dataclass(frozen=True)
 class Check:
     """How often a check is made and what its result does. ``timeout`` and ``interval`` in seconds."""
 
+    name: str
     interval: float
     timeout: float
     rise: int
@@ -105,12 +116,17 @@ class ScriptCheck(Check):
 class Plan:
     """Everything that is rendered and run on this host."""
 
+    node_name: str
     router_name: str
     instances: tuple[Instance, ...]
     sync_groups: tuple[SyncGroup, ...]
-    check: HttpCheck | ScriptCheck | None
+    peer_names: dict[str, tuple[IPAddress, ...]]
+    peer_refresh: float
+    notify: Path | None
+    notify_url: SecretStr | None
     run_dir: Path
     data_dir: Path
+    has_conf_d: bool
     siblings: Account
     script_user: Account
     log_format: str
@@ -122,47 +138,90 @@ class Plan:
         """Every address that may be on this host while it is master."""
         return tuple(address for instance in self.instances for address in instance.addresses)
 
+    @property
+    def http_checks(self) -> tuple[HttpCheck, ...]:
+        """What the http-checker does, each check once however many instances share it."""
+        found = {instance.check: None for instance in self.instances if isinstance(instance.check, HttpCheck)}
+        return tuple(found)
+
+    @property
+    def script_checks(self) -> tuple[ScriptCheck, ...]:
+        """The operator's own checks, each once."""
+        found = {instance.check: None for instance in self.instances if isinstance(instance.check, ScriptCheck)}
+        return tuple(found)
+
+    @property
+    def hooks(self) -> bool:
+        """Whether somebody wants to hear of transitions."""
+        return self.notify is not None or self.notify_url is not None
+
+    @property
+    def startup_delay(self) -> float:
+        """Seconds to listen before this node may become master: peers by DNS must have learnt of it first."""
+        return self.peer_refresh + JOIN_MARGIN if self.peer_names else 0.0
+
 
 def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = ()) -> Plan:
     """The plan for ``host``. Both must have passed app.rules: nothing is checked twice."""
-    warnings = list(warnings)
-    instances = tuple(_instances(settings, host, warnings))
-    # Two instances stand for one service: they are master together or not at all.
-    groups = (SyncGroup(MAIN, tuple(instance.name for instance in instances)),) if len(instances) > 1 else ()
     siblings = host.accounts.get(OWN_ACCOUNT) or host.accounts[FALLBACK_ACCOUNT]
-    places = settings.places
+    places, node = settings.places, settings.node
+    said = dict.fromkeys(warnings)
+    checks: list[Check] = []
+    instances = {asked.name: tuple(_instances(asked, settings, host, checks, said)) for asked in settings.instances}
     return Plan(
-        router_name=settings.vrrp.router_name or host.name,
-        instances=instances,
-        sync_groups=groups,
-        check=_check(settings),
+        node_name=node.node_name or host.name,
+        router_name=node.router_name or node.node_name or host.name,
+        instances=tuple(instance for family in instances.values() for instance in family),
+        sync_groups=tuple(_groups(settings, instances)),
+        peer_names={
+            name: host.names.get(name, ())
+            for asked in settings.instances
+            for name in asked.peers.unicast_peers
+            if isinstance(name, str)
+        },
+        peer_refresh=node.peer_refresh,
+        notify=places.data_dir / "scripts" / settings.hooks.notify if settings.hooks.notify else None,
+        notify_url=settings.hooks.notify_url,
         run_dir=places.run_dir,
         data_dir=places.data_dir,
+        has_conf_d=any((places.data_dir / "conf.d").glob("*.conf")),
         siblings=siblings,
         script_user=host.accounts[places.script_user] if places.script_user else siblings,
         log_format=settings.logs.log_format,
         log_level=settings.logs.log_level,
-        warnings=tuple(warnings),
+        warnings=tuple(said),
     )
 
 
-def version_of(settings: Settings, ip_version: int) -> int:
-    """The VRRP version for VIPs of an IP version: version 2 knows neither IPv6 nor fractions of a second."""
-    if settings.vrrp.vrrp_version != "auto":
-        return int(settings.vrrp.vrrp_version)
-    return 3 if ip_version == 6 or not settings.vrrp.advert_interval.is_integer() else 2
+def version_of(asked: InstanceSettings, ip_version: int) -> int:
+    """The VRRP version over an IP version: version 2 knows neither IPv6 nor fractions of a second."""
+    if asked.vrrp.vrrp_version != "auto":
+        return int(asked.vrrp.vrrp_version)
+    return 3 if ip_version == 6 or not asked.vrrp.advert_interval.is_integer() else 2
 
 
-def carrier(settings: Settings, host: Host) -> str | None:
+def transports(asked: InstanceSettings, host: Host) -> list[int]:
+    """The IP versions that adverts of this instance go over: one keepalived instance each.
+
+    Those of its VIPs; but where peers are listed, only those that some node has: VIPs of the other version go along.
+    """
+    wanted: list[int] = sorted({vip.address.version for vip in asked.addresses.include})
+    if not asked.peers.unicast_peers:
+        return wanted
+    spoken: list[int] = [version for version in (4, 6) if listed(asked, host, version)]
+    return [version for version in wanted if version in spoken] or spoken[:1] or wanted
+
+
+def carrier(asked: InstanceSettings, host: Host) -> str | None:
     """The link that adverts go over; None when this host has none."""
-    asked = settings.addresses.track_iface
-    link = host.link(asked) if asked != "auto" else None
+    named = asked.addresses.track_iface
+    link = host.link(named) if named != "auto" else None
     if link is not None and not link.is_loopback:
-        return asked
-    if asked != "auto" and link is None:
+        return named
+    if named != "auto" and link is None:
         return None
     # auto, or VIPs on the loopback, where VRRP itself cannot run (docs/decisions/0002-loopback.md).
-    return _link_of_subnet(settings.addresses.include, host) or next(iter(host.default_links.values()), None)
+    return _link_of_subnet(asked.addresses.include, host) or next(iter(host.default_links.values()), None)
 
 
 def _link_of_subnet(vips: tuple[Vip, ...], host: Host) -> str | None:
@@ -173,48 +232,106 @@ def _link_of_subnet(vips: tuple[Vip, ...], host: Host) -> str | None:
     return None
 
 
-def _instances(settings: Settings, host: Host, warnings: list[str]) -> Iterator[Instance]:
-    link = carrier(settings, host)
+def _instances(
+    asked: InstanceSettings, settings: Settings, host: Host, checks: list[Check], said: dict[str, None]
+) -> Iterator[Instance]:
+    link = carrier(asked, host)
     if link is None:
         raise ValueError("no link: app.rules must have refused this")
-    vrrp = settings.vrrp
-    asked = settings.addresses.track_iface
-    vip_link = link if asked == "auto" else asked
+    vrrp = asked.vrrp
+    named = asked.addresses.track_iface
+    vip_link = link if named == "auto" else named
     if vip_link != link:
-        warnings.append(f"KA_TRACK_IFACE: {vip_link} cannot carry VRRP, so the adverts go over {link}")
+        variable = asked.variable("KA_TRACK_IFACE")
+        said[f"{variable}: {vip_link} cannot carry VRRP, so the adverts go over {link}"] = None
     if vrrp.vrid is None:
-        warnings.append(f"KA_VRID: is not set, so it is {DEFAULT_VRID}; another VRRP group here would clash with it")
+        sentence = f"is not set, so it is {DEFAULT_VRID}; another VRRP group on this network would clash with it"
+        said[f"{asked.variable('KA_VRID')}: {sentence}"] = None
     addresses = [
         Address(vip.address, vip.prefix or vip.address.max_prefixlen, vip.link or vip_link, in_adverts)
-        for vips, in_adverts in ((settings.addresses.include, True), (settings.addresses.exclude, False))
+        for vips, in_adverts in ((asked.addresses.include, True), (asked.addresses.exclude, False))
         for vip in vips
     ]
-    families = sorted({address.address.version for address in addresses})
-    for family in families:
-        version = version_of(settings, family)
+    check = _check(asked, settings, checks)
+    over = transports(asked, host)
+    priority, reason = priority_of(asked, settings, host)
+    for transport in over:
+        version = version_of(asked, transport)
         if vrrp.auth_pass is None and version == 2:
-            warnings.append("KA_AUTH_PASS: is not set, so the adverts carry no password")
+            said[f"{asked.variable('KA_AUTH_PASS')}: is not set, so the adverts carry no password"] = None
         elif vrrp.auth_pass is not None and version == 3:
-            warnings.append(f"KA_AUTH_PASS: is not used for IPv{family}, VRRP version 3 has no passwords")
+            sentence = f"is not used over IPv{transport}, VRRP version 3 has no passwords"
+            said[f"{asked.variable('KA_AUTH_PASS')}: {sentence}"] = None
+        # An instance carries one family in its adverts; a family without a transport goes along with the first.
+        mine = {transport} if transport != over[0] else {4, 6} - set(over[1:])
         yield Instance(
-            name=MAIN if len(families) == 1 else f"{MAIN}-ipv{family}",
+            name=asked.name if len(over) == 1 else f"{asked.name}-ipv{transport}",
             link=link,
             version=version,
             vrid=vrrp.vrid or DEFAULT_VRID,
-            priority=vrrp.priority,
+            priority=priority,
+            priority_reason=reason,
             starts_as_master=vrrp.master,
+            nopreempt=not preempts(asked, settings, host),
+            preempt_delay=vrrp.preempt_delay,
             advert_interval=vrrp.advert_interval,
+            garp_refresh=vrrp.garp_refresh,
             auth_pass=vrrp.auth_pass if version == 2 else None,
-            addresses=tuple(address for address in addresses if address.address.version == family),
+            addresses=tuple(
+                Address(address.address, address.prefix, address.link, address.in_adverts and family == transport)
+                for address in addresses
+                if (family := address.address.version) in mine
+            ),
+            routes=tuple(_with_link(route, vip_link) for route in asked.addresses.routes if route.version in mine),
+            track_interfaces=asked.addresses.track_interfaces,
+            peering=peering_of(asked, host, transport),
+            check=check,
         )
 
 
-def _check(settings: Settings) -> HttpCheck | ScriptCheck | None:
-    checks = settings.checks
-    timeout = checks.check_interval if checks.check_timeout is None else checks.check_timeout
-    pace = (checks.check_interval, timeout, checks.check_rise, checks.check_fall, checks.check_weight)
-    if checks.enable_check:
-        return HttpCheck(*pace, urls=checks.enable_check, status=checks.check_status)
-    if checks.override_check:
-        return ScriptCheck(*pace, script=settings.places.data_dir / "scripts" / checks.override_check)
-    return None
+def _with_link(route: Route, link: str) -> Route:
+    """keepalived takes no route without its link, except one that leads nowhere."""
+    return route if route.link or route.gateway is None else replace(route, link=link)
+
+
+def _groups(settings: Settings, instances: dict[str, tuple[Instance, ...]]) -> Iterator[SyncGroup]:
+    """The groups that were asked for, and one for each instance that became two: they stand for one service."""
+    grouped: set[str] = set()
+    for name, members in settings.node.sync_groups:
+        grouped.update(members)
+        yield _group(name, [instance for member in members for instance in instances[member]])
+    for name, families in instances.items():
+        if len(families) > 1 and name not in grouped:
+            yield _group(name, families)
+
+
+def _group(name: str, members: Iterable[Instance]) -> SyncGroup:
+    found = tuple(members)
+    is_weighted = any(instance.check and instance.check.weight for instance in found)
+    return SyncGroup(name, tuple(instance.name for instance in found), is_weighted)
+
+
+def _check(asked: InstanceSettings, settings: Settings, checks: list[Check]) -> Check | None:
+    """The check of an instance; instances that ask for the same share one."""
+    checks_asked = asked.checks
+    timeout = checks_asked.check_interval if checks_asked.check_timeout is None else checks_asked.check_timeout
+    pace = (checks_asked.check_interval, timeout, checks_asked.check_rise, checks_asked.check_fall)
+
+    def made(name: str) -> Check | None:
+        if checks_asked.enable_check:
+            return HttpCheck(
+                name, *pace, checks_asked.check_weight, urls=checks_asked.enable_check, status=checks_asked.check_status
+            )
+        if checks_asked.override_check:
+            script = settings.places.data_dir / "scripts" / checks_asked.override_check
+            return ScriptCheck(name, *pace, checks_asked.check_weight, script=script)
+        return None
+
+    for known in checks:
+        if known == made(known.name):
+            return known
+    kind = "http" if checks_asked.enable_check else "override"
+    fresh = made(f"{kind}-{asked.name}" if any(check.name == kind for check in checks) else kind)
+    if fresh is not None:
+        checks.append(fresh)
+    return fresh

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined, TemplateError
 
+from app.errors import ConfigError, Problem
 from app.layout import STREAM_FD, Layout
-from app.plan import GARP_REFRESH, HttpCheck, ScriptCheck
 from app.settings.logs import SEVERITIES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from app.plan import Plan
+    from app.settings.routes import Route
 
 
 @dataclass(frozen=True)
@@ -35,39 +36,43 @@ class File:
 
 
 def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
-    """Every file of a node. Without ``show_secrets`` they are for people to read, not to run."""
-    http = plan.check if isinstance(plan.check, HttpCheck) else None
-    script = plan.check if isinstance(plan.check, ScriptCheck) else None
+    """Every file of a node. Without ``show_secrets`` they are for people to read, not to run.
+
+    Raises ConfigError when a template of the operator's is wrong.
+    """
+    layout = Layout(plan.run_dir)
+    environment = _environment(plan)
     words = {
         "plan": plan,
-        "http": http,
-        "script": script,
-        "http_name": Layout.HTTP,
-        "script_name": Layout.OVERRIDE,
-        "weighted": bool(plan.check and plan.check.weight),
-        # A watchdog that fails counts as a failed check; one that passes must not count twice.
-        "watchdog_weight": -abs(http.weight) if http else 0,
-        "paths": Layout(plan.run_dir),
-        "garp_refresh": GARP_REFRESH,
+        "paths": layout,
+        "watchdog": Layout.WATCHDOG,
+        # The heartbeat is as frequent as the most frequent check.
+        "watchdog_interval": min((check.interval for check in plan.http_checks), default=0.0),
         "stream_fd": STREAM_FD,
         "least_severity": SEVERITIES[plan.log_level],
         "show_secrets": show_secrets,
     }
-    environment = _environment()
 
-    def text(template: str) -> str:
-        return environment.get_template(template).render(words)
+    def text(template: str, **more: object) -> str:
+        try:
+            return environment.get_template(template).render(words, **more)
+        except TemplateError as error:
+            where = getattr(error, "lineno", None)
+            line = f" line {where}" if where else ""
+            sentence = f"cannot be rendered{line}: {error.message}; it must be a Jinja2 template as the one it replaces"
+            raise ConfigError(Problem(f"template {template}", sentence)) from None
 
     files = [
         # Only root reads it: the password is in it.
         File("keepalived.conf", text("keepalived.conf"), 0o600),
         File("rsyslog.conf", text("rsyslog.conf"), 0o644),
     ]
-    if http:
-        files.append(File("http-checker.json", _checker(http, plan, show_secrets=show_secrets), 0o640, True))
+    if plan.http_checks:
+        files.append(File("http-checker.json", _checker(plan, show_secrets=show_secrets), 0o640, for_siblings=True))
         files.append(File("checks/http", text("checks/http"), 0o755))
-    if script:
-        files.append(File("checks/override", text("checks/override"), 0o755))
+    files += [
+        File(f"checks/{check.name}", text("checks/override", script=check), 0o755) for check in plan.script_checks
+    ]
     return tuple(files)
 
 
@@ -76,27 +81,39 @@ def masked_url(url: str) -> str:
     return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:********@", url)
 
 
-def _checker(http: HttpCheck, plan: Plan, *, show_secrets: bool) -> str:
+def _checker(plan: Plan, *, show_secrets: bool) -> str:
     described = {
         "verdicts": str(Layout(plan.run_dir).verdicts),
         "log_level": plan.log_level,
         "checks": [
             {
-                "name": Layout.HTTP,
-                "up": str(http.up),
-                "down": str(http.down),
-                "interval": http.interval,
-                "timeout": http.timeout,
-                "rise": http.rise,
-                "fall": http.fall,
+                "name": check.name,
+                "up": str(check.up),
+                "down": str(check.down),
+                "interval": check.interval,
+                "timeout": check.timeout,
+                "rise": check.rise,
+                "fall": check.fall,
                 "targets": [
-                    {"url": url if show_secrets else masked_url(url), "status": [list(codes) for codes in http.status]}
-                    for url in http.urls
+                    {"url": url if show_secrets else masked_url(url), "status": [list(codes) for codes in check.status]}
+                    for url in check.urls
                 ],
             }
+            for check in plan.http_checks
         ],
     }
     return json.dumps(described, indent=2) + "\n"
+
+
+def route_text(route: Route) -> str:
+    """A route of keepalived.conf (keepalived.conf(5), STATIC ROUTES)."""
+    if route.gateway is None:
+        # There is no link whose state could be tracked.
+        return f"blackhole {route.destination} no_track"
+    words = [str(route.destination), "via", str(route.gateway)]
+    words += ["dev", route.link] if route.link else []
+    words += ["src", str(route.source)] if route.source else []
+    return " ".join(words)
 
 
 def _quoted(text: str) -> str:
@@ -111,9 +128,10 @@ def _rainer(path: Path) -> str:
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _environment() -> Environment:
+def _environment(plan: Plan) -> Environment:
     environment = Environment(
-        loader=PackageLoader("app"),
+        # A template of the operator's stands in for the one of the same name.
+        loader=ChoiceLoader([FileSystemLoader(plan.data_dir / "templates"), PackageLoader("app")]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -123,6 +141,7 @@ def _environment() -> Environment:
     environment.filters.update(
         quoted=lambda value: _quoted(str(value)),
         rainer=_rainer,
+        route=route_text,
         sh=lambda value: quote(str(value)),
         number=lambda value: f"{value:g}",
         whole_seconds=math.ceil,

@@ -7,127 +7,232 @@ raises NotUsableError, and the others still report, so that the operator sees ev
 from __future__ import annotations
 
 import os
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from app.errors import Problem
-from app.plan import FALLBACK_ACCOUNT, OWN_ACCOUNT, carrier, version_of
+from app.peers import listed, source_of
+from app.plan import FALLBACK_ACCOUNT, OWN_ACCOUNT, carrier, transports, version_of
+from app.priority import AUTO, asked_priority, preempts
 from app.settings.area import NotUsableError
-from app.settings.text import shown
-from app.settings.vrrp import ADVERT_RANGE_V2, ADVERT_RANGE_V3, PRIORITY_OWNER
+from app.settings.vrrp import ADVERT_RANGE_V2, ADVERT_RANGE_V3, DEFAULT_VRID, PRIORITY_OWNER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from app.host import Host
     from app.settings import Settings
+    from app.settings.addresses import Vip
+    from app.settings.instance import InstanceSettings
 
 
 def problems(settings: Settings, host: Host) -> list[Problem]:
-    """Every rule that is broken."""
-    found: list[Problem] = []
+    """Every rule that is broken, each once: instances share what they take from the plain variables."""
+    found: dict[Problem, None] = {}
+    for instance_rule in INSTANCE_RULES:
+        for asked in settings.instances:
+            _collect(found, instance_rule(asked, settings, host))
     for rule in RULES:
-        try:
-            found.extend(rule(settings, host))
-        except NotUsableError:
-            continue
-    return found
+        _collect(found, rule(settings, host))
+    return list(found)
 
 
-def _one_check(settings: Settings, _host: Host) -> Iterator[Problem]:
-    if settings.checks.override_check and settings.checks.enable_check:
-        yield Problem("KA_OVERRIDE_CHECK", "cannot be set together with KA_ENABLE_CHECK; leave one of them out")
+def _collect(found: dict[Problem, None], broken: Iterable[Problem]) -> None:
+    try:
+        found.update((problem, None) for problem in broken)
+    except NotUsableError:
+        return
+
+
+# Rules of one instance
+
+
+def _track_link_exists(asked: InstanceSettings, _settings: Settings, host: Host) -> Iterator[Problem]:
+    variable = asked.variable("KA_TRACK_IFACE")
+    named = asked.addresses.track_iface
+    if named != "auto" and host.link(named) is None:
+        yield Problem(variable, f"cannot be {named}; {_links_of(host)}")
+    elif carrier(asked, host) is None:
+        other = "a link by name" if named == "auto" else "a link that reaches the other nodes"
+        sentence = f"cannot be {named} here, no link holds the VIP's subnet or a default route; it must be {other}"
+        yield Problem(variable, sentence)
+
+
+def _more_links_exist(asked: InstanceSettings, _settings: Settings, host: Host) -> Iterator[Problem]:
+    for name in asked.addresses.track_interfaces:
+        if host.link(name) is None:
+            yield Problem(asked.variable("KA_TRACK_INTERFACES"), f"cannot be {name}; {_links_of(host)}")
+
+
+def _some_vip(asked: InstanceSettings, _settings: Settings, _host: Host) -> Iterator[Problem]:
+    if not asked.addresses.include:
+        sentence = "cannot be without an address; it must name at least one VIP"
+        yield Problem(asked.variable("KA_INCLUDE"), sentence)
+    families = {vip.address.version for vip in asked.addresses.include}
+    for vip in asked.addresses.exclude:
+        if families and vip.address.version not in families:
+            included = asked.variable("KA_INCLUDE")
+            sentence = f"{included} must name a VIP of IPv{vip.address.version} for it to move with"
+            yield Problem(asked.variable("KA_EXCLUDE"), f"cannot be {vip.address}; {sentence}")
+
+
+def _vip_links_exist(asked: InstanceSettings, _settings: Settings, host: Host) -> Iterator[Problem]:
+    for variable, vip in _vips(asked):
+        if vip.link and host.link(vip.link) is None:
+            yield Problem(variable, f"cannot put {vip.address} on {vip.link}; {_links_of(host)}")
+
+
+def _routes_fit(asked: InstanceSettings, _settings: Settings, host: Host) -> Iterator[Problem]:
+    variable = asked.variable("KA_ROUTES")
+    for route in asked.addresses.routes:
+        if route.link and host.link(route.link) is None:
+            yield Problem(variable, f"cannot send {route.destination} to {route.link}; {_links_of(host)}")
+        if route.version not in {vip.address.version for vip in asked.addresses.include}:
+            sentence = f"needs a VIP of IPv{route.version} in {asked.variable('KA_INCLUDE')} to move with"
+            yield Problem(variable, f"cannot be {route.destination}, which {sentence}; leave it out or name one")
+
+
+def _version_fits(asked: InstanceSettings, _settings: Settings, host: Host) -> Iterator[Problem]:
+    if asked.vrrp.vrrp_version == "2" and 6 in transports(asked, host):
+        ipv6 = next((vip.address for vip in asked.addresses.include if vip.address.version == 6), "peers")
+        sentence = f"cannot be 2 with the IPv6 VIP {ipv6}; it must be 3 or auto"
+        yield Problem(asked.variable("KA_VRRP_VERSION"), sentence)
+
+
+def _advert_fits(asked: InstanceSettings, _settings: Settings, host: Host) -> Iterator[Problem]:
+    variable = asked.variable("KA_ADVERT_INTERVAL")
+    interval = asked.vrrp.advert_interval
+    low, high = ADVERT_RANGE_V2
+    if asked.vrrp.vrrp_version == "2" and not interval.is_integer():
+        sentence = f"cannot be {interval:g} with VRRP version 2; it must be {low}–{high} whole seconds, or version 3"
+        yield Problem(variable, sentence)
+    families = transports(asked, host) or [4]
+    if interval > ADVERT_RANGE_V3[1] and any(version_of(asked, family) == 3 for family in families):
+        sentence = f"cannot be {interval:g} with VRRP version 3; it must be {ADVERT_RANGE_V3[0]}–{ADVERT_RANGE_V3[1]}"
+        yield Problem(variable, f"{sentence} seconds")
+
+
+def _auth_fits(asked: InstanceSettings, _settings: Settings, host: Host) -> Iterator[Problem]:
+    families = transports(asked, host)
+    if asked.vrrp.auth_pass and families and all(version_of(asked, family) == 3 for family in families):
+        by_variable = "KA_VRRP_VERSION or KA_ADVERT_INTERVAL asks for it"
+        why = "IPv6" if families == [6] else by_variable
+        sentence = f"cannot be used with VRRP version 3 ({why}), which has no passwords; leave it out"
+        yield Problem(asked.variable("KA_AUTH_PASS"), sentence)
+
+
+def _priority_is_said(asked: InstanceSettings, settings: Settings, host: Host) -> Iterator[Problem]:
+    value = asked_priority(asked, settings, host)
+    variable = asked.variable("KA_PRIORITY")
+    peers = asked.variable("KA_UNICAST_PEERS")
+    if value is None:
+        name = settings.node.node_name or host.name
+        named = [node for node, _ in asked.vrrp.priority_by_node]
+        by_node = f", and KA_PRIORITY_BY_NODE names {', '.join(named)} but not {name}" if named else ""
+        yield Problem(variable, f"is not set{by_node}; it must be 1–255 or auto")
+    elif value == AUTO and not asked.peers.unicast_peers:
+        sentence = f"cannot be auto without {peers}, whose order decides; it must be 1–255, or set {peers}"
+        yield Problem(variable, sentence)
+
+
+def _peers_are_usable(asked: InstanceSettings, _settings: Settings, host: Host) -> Iterator[Problem]:
+    peers = asked.variable("KA_UNICAST_PEERS")
+    missing = [name for name in asked.peers.unicast_peers if isinstance(name, str) and name not in host.names]
+    for name in missing:
+        yield Problem(peers, f"cannot find dns:{name}; it must be a name that has addresses in DNS")
+    source = asked.peers.unicast_src_ip
+    if source is not None and source not in host.own_addresses:
+        here = ", ".join(sorted(str(address) for address in host.own_addresses if not address.is_loopback))
+        sentence = f"cannot be {source}; this machine's addresses are {here or 'none'}"
+        yield Problem(asked.variable("KA_UNICAST_SRC_IP"), sentence)
+    if asked.peers.unicast_peers and not missing:
+        for version in transports(asked, host):
+            if listed(asked, host, version) and source_of(asked, host, version) is None:
+                sentence = f"cannot be reached over IPv{version}; this machine has no route to any of them"
+                yield Problem(peers, sentence)
+
+
+def _preemption_fits(asked: InstanceSettings, settings: Settings, host: Host) -> Iterator[Problem]:
+    stays = not preempts(asked, settings, host)
+    is_auto = asked.vrrp.nopreempt is None
+    why = f"{asked.variable('KA_PRIORITY')} auto" if is_auto else f"{asked.variable('KA_NOPREEMPT')} true"
+    rule = "nopreempt needs the initial state BACKUP"
+    if stays and asked.vrrp.master:
+        yield Problem(asked.variable("KA_MASTER"), f"cannot be true with {why}, {rule}; leave one of them out")
+    if stays and asked_priority(asked, settings, host) == PRIORITY_OWNER:
+        sentence = f"cannot be {PRIORITY_OWNER} with {why}, an address owner always preempts (RFC 5798 §6.1)"
+        yield Problem(asked.variable("KA_PRIORITY"), f"{sentence}; it must be at most {PRIORITY_OWNER - 1}")
+    if asked.vrrp.preempt_delay:
+        variable = asked.variable("KA_PREEMPT_DELAY")
+        found = f"cannot be {asked.vrrp.preempt_delay:g}"
+        if stays:
+            yield Problem(variable, f"{found} with {why}, there is nothing to delay; leave one of them out")
+        elif asked.vrrp.master:
+            sentence = f"{found} with {asked.variable('KA_MASTER')} true, a delay needs the initial state BACKUP"
+            yield Problem(variable, f"{sentence}; leave one of them out")
+
+
+def _owner_has_no_weight(asked: InstanceSettings, settings: Settings, host: Host) -> Iterator[Problem]:
+    if asked_priority(asked, settings, host) == PRIORITY_OWNER and asked.checks.check_weight:
+        sentence = f"cannot be {asked.checks.check_weight} with KA_PRIORITY {PRIORITY_OWNER}, which nothing changes"
+        wanted = f"it must be 0, or the priority at most {PRIORITY_OWNER - 1}"
+        yield Problem(asked.variable("KA_CHECK_WEIGHT"), f"{sentence}; {wanted}")
+
+
+def _one_check(asked: InstanceSettings, _settings: Settings, _host: Host) -> Iterator[Problem]:
+    if asked.checks.override_check and asked.checks.enable_check:
+        sentence = f"cannot be set together with {asked.variable('KA_ENABLE_CHECK')}; leave one of them out"
+        yield Problem(asked.variable("KA_OVERRIDE_CHECK"), sentence)
+
+
+def _check_can_run(asked: InstanceSettings, settings: Settings, _host: Host) -> Iterator[Problem]:
+    if asked.checks.override_check:
+        yield from _script(asked.variable("KA_OVERRIDE_CHECK"), settings.places.data_dir, asked.checks.override_check)
+
+
+# Rules of all of them
 
 
 def _vips_differ(settings: Settings, _host: Host) -> Iterator[Problem]:
     seen = set()
-    for variable, vips in (("KA_INCLUDE", settings.addresses.include), ("KA_EXCLUDE", settings.addresses.exclude)):
-        for vip in vips:
+    for asked in settings.instances:
+        for variable, vip in _vips(asked):
             if vip.address in seen:
                 yield Problem(variable, f"cannot name {vip.address} again; each VIP must be named once")
             seen.add(vip.address)
 
 
-def _some_vip(settings: Settings, _host: Host) -> Iterator[Problem]:
-    if not settings.addresses.include:
-        yield Problem("KA_INCLUDE", "cannot be without an address; it must name at least one VIP")
-    families = {vip.address.version for vip in settings.addresses.include}
-    for vip in settings.addresses.exclude:
-        if families and vip.address.version not in families:
-            yield Problem(
-                "KA_EXCLUDE",
-                f"cannot be {vip.address}; KA_INCLUDE must name a VIP of IPv{vip.address.version} for it to move with",
-            )
+def _vrids_differ(settings: Settings, host: Host) -> Iterator[Problem]:
+    for one, other in combinations(settings.instances, 2):
+        vrid = other.vrrp.vrid or DEFAULT_VRID
+        is_same = (one.vrrp.vrid or DEFAULT_VRID) == vrid and carrier(one, host) == carrier(other, host)
+        if is_same and set(transports(one, host)) & set(transports(other, host)):
+            own = other.variable("KA_VRID") if "KA_VRID" in other.own else f"KA_INSTANCES__{other.name.upper()}__VRID"
+            sentence = f"cannot be {vrid}, which instance {one.name} has on the same link"
+            yield Problem(own, f"{sentence}; each instance must have a VRID of its own")
 
 
-def _version_fits(settings: Settings, _host: Host) -> Iterator[Problem]:
-    version = settings.vrrp.vrrp_version
-    ipv6 = [vip for vip in settings.addresses.include if vip.address.version == 6]
-    if version == "2" and ipv6:
-        yield Problem("KA_VRRP_VERSION", f"cannot be 2 with the IPv6 VIP {ipv6[0].address}; it must be 3 or auto")
+def _groups_fit(settings: Settings, _host: Host) -> Iterator[Problem]:
+    variable = "KA_SYNC_GROUPS"
+    known = {asked.name: asked for asked in settings.instances}
+    seen: dict[str, str] = {}
+    for group, members in settings.node.sync_groups:
+        for name in members:
+            if name not in known:
+                yield Problem(variable, f"cannot put {name} into {group}; the instances are {', '.join(known)}")
+            elif name in seen:
+                yield Problem(variable, f"cannot put {name} into {group}, it is in {seen[name]}; one group must do")
+            seen[name] = group
+        weights = {known[name].checks for name in members if name in known and known[name].checks.check_weight}
+        if weights and len({known[name].checks for name in members if name in known}) > 1:
+            sentence = f"cannot join {' and '.join(members)}, whose checks have weights and differ"
+            yield Problem(variable, f"{sentence}; they must have the same check, or weight 0")
 
 
-def _advert_fits(settings: Settings, _host: Host) -> Iterator[Problem]:
-    interval = settings.vrrp.advert_interval
-    version = settings.vrrp.vrrp_version
-    low, high = ADVERT_RANGE_V2
-    if version == "2" and not interval.is_integer():
-        sentence = f"cannot be {interval:g} with VRRP version 2; it must be {low}–{high} whole seconds, or version 3"
-        yield Problem("KA_ADVERT_INTERVAL", sentence)
-    families = {vip.address.version for vip in settings.addresses.include} or {4}
-    if interval > ADVERT_RANGE_V3[1] and any(version_of(settings, family) == 3 for family in families):
-        sentence = f"cannot be {interval:g} with VRRP version 3; it must be {ADVERT_RANGE_V3[0]}–{ADVERT_RANGE_V3[1]}"
-        yield Problem("KA_ADVERT_INTERVAL", f"{sentence} seconds")
-
-
-def _auth_fits(settings: Settings, _host: Host) -> Iterator[Problem]:
-    families = {vip.address.version for vip in settings.addresses.include}
-    if settings.vrrp.auth_pass and families and all(version_of(settings, family) == 3 for family in families):
-        why = "IPv6" if families == {6} else "KA_VRRP_VERSION or KA_ADVERT_INTERVAL asks for it"
-        yield Problem(
-            "KA_AUTH_PASS", f"cannot be used with VRRP version 3 ({why}), which has no passwords; leave it out"
-        )
-
-
-def _owner_has_no_weight(settings: Settings, _host: Host) -> Iterator[Problem]:
-    if settings.vrrp.priority == PRIORITY_OWNER and settings.checks.check_weight:
-        sentence = f"cannot be {settings.checks.check_weight} with KA_PRIORITY {PRIORITY_OWNER}, which nothing changes"
-        yield Problem("KA_CHECK_WEIGHT", f"{sentence}; it must be 0, or the priority at most {PRIORITY_OWNER - 1}")
-
-
-def _track_link_exists(settings: Settings, host: Host) -> Iterator[Problem]:
-    asked = settings.addresses.track_iface
-    if asked != "auto" and host.link(asked) is None:
-        yield Problem("KA_TRACK_IFACE", f"cannot be {asked}; {_links_of(host)}")
-    elif carrier(settings, host) is None:
-        other = "a link by name" if asked == "auto" else "a link that reaches the other nodes"
-        sentence = f"cannot be {asked} here, no link holds the VIP's subnet or a default route; it must be {other}"
-        yield Problem("KA_TRACK_IFACE", sentence)
-
-
-def _vip_links_exist(settings: Settings, host: Host) -> Iterator[Problem]:
-    for variable, vips in (("KA_INCLUDE", settings.addresses.include), ("KA_EXCLUDE", settings.addresses.exclude)):
-        for vip in vips:
-            if vip.link and host.link(vip.link) is None:
-                yield Problem(variable, f"cannot put {vip.address} on {vip.link}; {_links_of(host)}")
-
-
-def _links_of(host: Host) -> str:
-    return f"this machine's links are {', '.join(link.name for link in host.links)}"
-
-
-def _script_can_run(settings: Settings, _host: Host) -> Iterator[Problem]:
-    name = settings.checks.override_check
-    if not name:
-        return
-    script = settings.places.data_dir / "scripts" / name
-    if not script.is_file():
-        there = sorted(path.name for path in script.parent.glob("*") if path.is_file())
-        holds = f"it holds {', '.join(there)}" if there else "it holds no files"
-        yield Problem(
-            "KA_OVERRIDE_CHECK", f"cannot be {shown(name)}; there is no such file in {script.parent}, {holds}"
-        )
-    elif not os.access(script, os.X_OK):
-        yield Problem("KA_OVERRIDE_CHECK", f"cannot be {shown(name)}, which is not executable; chmod +x {script}")
+def _notify_can_run(settings: Settings, _host: Host) -> Iterator[Problem]:
+    if settings.hooks.notify:
+        yield from _script("KA_NOTIFY", settings.places.data_dir, settings.hooks.notify)
 
 
 def _accounts_exist(settings: Settings, host: Host) -> Iterator[Problem]:
@@ -138,16 +243,50 @@ def _accounts_exist(settings: Settings, host: Host) -> Iterator[Problem]:
         yield Problem("/etc/passwd", f"has no account {OWN_ACCOUNT} or {FALLBACK_ACCOUNT}; it must have one of them")
 
 
-RULES: tuple[Callable[[Settings, Host], Iterator[Problem]], ...] = (
+# What they share
+
+
+def _vips(asked: InstanceSettings) -> Iterator[tuple[str, Vip]]:
+    for plain, vips in (("KA_INCLUDE", asked.addresses.include), ("KA_EXCLUDE", asked.addresses.exclude)):
+        for vip in vips:
+            yield asked.variable(plain), vip
+
+
+def _links_of(host: Host) -> str:
+    return f"this machine's links are {', '.join(link.name for link in host.links)}"
+
+
+def _script(variable: str, data_dir: Path, name: str) -> Iterator[Problem]:
+    script = data_dir / "scripts" / name
+    if not script.is_file():
+        there = sorted(path.name for path in script.parent.glob("*") if path.is_file())
+        holds = f"it holds {', '.join(there)}" if there else "it holds no files"
+        yield Problem(variable, f"cannot be {name}; there is no such file in {script.parent}, {holds}")
+    elif not os.access(script, os.X_OK):
+        yield Problem(variable, f"cannot be {name}, which is not executable; chmod +x {script}")
+
+
+INSTANCE_RULES: tuple[Callable[[InstanceSettings, Settings, Host], Iterator[Problem]], ...] = (
     _track_link_exists,
+    _more_links_exist,
     _some_vip,
-    _vips_differ,
     _vip_links_exist,
+    _routes_fit,
     _version_fits,
     _advert_fits,
     _auth_fits,
+    _priority_is_said,
+    _peers_are_usable,
+    _preemption_fits,
     _owner_has_no_weight,
     _one_check,
-    _script_can_run,
+    _check_can_run,
+)
+
+RULES: tuple[Callable[[Settings, Host], Iterator[Problem]], ...] = (
+    _vips_differ,
+    _vrids_differ,
+    _groups_fit,
+    _notify_can_run,
     _accounts_exist,
 )

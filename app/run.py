@@ -17,8 +17,7 @@ from app.checks.verdict import Heartbeat, Verdict
 from app.errors import ConfigError, Problem
 from app.host import missing_capabilities
 from app.layout import DEV_LOG, Layout
-from app.leftovers import remove_leftovers
-from app.plan import HttpCheck, Plan, ScriptCheck
+from app.leftovers import sweep
 from app.render import File, render
 from app.summary import summary
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.host import Account
+    from app.plan import Plan, ScriptCheck
 
 #: What the node cannot do its work without, and what for.
 NEEDED_CAPABILITIES = {
@@ -54,8 +54,8 @@ def run(plan: Plan) -> NoReturn:
         ) from None
     if problems := keepalived.test(layout.keepalived_conf):
         raise ConfigError(*problems)
-    if isinstance(plan.check, ScriptCheck) and (warning := trial(plan.check, plan.script_user)):
-        opening.append((logging.WARNING, warning))
+    trials = (trial(check, plan.script_user) for check in plan.script_checks)
+    opening += [(logging.WARNING, warning) for warning in trials if warning]
     _sweep(plan, opening)
     opening += [(logging.INFO, line) for line in summary(plan)]
     layout.opening.write_text("".join(f"{level} {line}\n" for level, line in opening), encoding="utf-8")
@@ -94,16 +94,17 @@ def write_files(plan: Plan, files: Sequence[File]) -> None:
             os.chown(path, -1, plan.siblings.gid)
     layout.vips.write_text("".join(f"{address.address}\n" for address in plan.addresses), encoding="ascii")
     owned = [(layout.log_dir, plan.siblings)]
-    if isinstance(plan.check, HttpCheck):
+    if plan.http_checks:
         layout.verdicts.mkdir(mode=0o755)
-        verdict = Verdict(layout.verdict, str(plan.check.up), str(plan.check.down))
-        verdict.write(up=False)
+        for check in plan.http_checks:
+            Verdict(layout.verdict(check.name), str(check.up), str(check.down)).write(up=False)
+            owned.append((layout.verdict(check.name), plan.siblings))
         # Good until the http-checker has had its time to start.
-        Heartbeat(layout.verdicts, plan.check.interval).beat()
-        owned += [(path, plan.siblings) for path in (layout.verdict, layout.heartbeat, layout.verdicts)]
-    if isinstance(plan.check, ScriptCheck):
-        layout.override_state.mkdir(mode=0o755)
-        owned.append((layout.override_state, plan.script_user))
+        Heartbeat(layout.verdicts, min(check.interval for check in plan.http_checks)).beat()
+        owned += [(layout.heartbeat, plan.siblings), (layout.verdicts, plan.siblings)]
+    for script in plan.script_checks:
+        layout.override_state(script.name).mkdir(mode=0o755, parents=True)
+        owned.append((layout.override_state(script.name), plan.script_user))
     layout.log_dir.mkdir(mode=0o755)
     layout.dumps.mkdir(mode=0o700)
     for path, account in owned:
@@ -121,7 +122,8 @@ def _keep_others_out(directory: Path) -> None:
 
 def _clear(layout: Layout) -> None:
     """Removes what an earlier start left in the run directory; nothing else that may lie there."""
-    for path in (layout.verdicts, layout.override_state, layout.log_dir, layout.dumps):
+    states = layout.override_states.glob("*")
+    for path in (layout.verdicts, *states, layout.override_states, layout.log_dir, layout.dumps):
         if path.exists():
             os.chown(path, os.getuid(), os.getgid())
             shutil.rmtree(path)
@@ -157,12 +159,16 @@ def trial(check: ScriptCheck, account: Account) -> str | None:
 
 
 def _sweep(plan: Plan, opening: list[tuple[int, str]]) -> None:
-    """Removes VIPs that an earlier keepalived left on this host, whatever their prefix."""
+    """Removes VIPs that an earlier keepalived left on this host, whatever their prefix, planned or not."""
     try:
-        removed = remove_leftovers([str(address.address) for address in plan.addresses])
+        swept = sweep([str(address.address) for address in plan.addresses])
     except subprocess.CalledProcessError as error:
         raise ConfigError(Problem("ip", f"cannot look for VIPs left by an earlier run: {error.stderr}")) from None
-    opening += [(logging.WARNING, f"removed {address}, which an earlier run left behind") for address in removed]
+    opening += [(logging.WARNING, f"removed {address}, which an earlier run left behind") for address in swept.removed]
+    opening += [
+        (logging.INFO, f"left {address} alone, which may belong to the other VRRP router that runs on this host")
+        for address in swept.left
+    ]
 
 
 def _prepare_log(layout: Layout, siblings: Account) -> None:

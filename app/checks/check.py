@@ -34,6 +34,8 @@ class Check:
             verdict.write(up=False)
         self.resumed_up = self._published
         self.maintenance: Path | None = None
+        self.version = 0
+        """Grows with every change that a reader of the states may want to know of."""
         start = State.UP if self._published else State.INIT
         self.targets = [
             TargetState(target.address.label, Machine(settings.rise, settings.fall, state=start, at=at))
@@ -48,7 +50,10 @@ class Check:
 
     def record(self, index: int, at: float, *, ok: bool) -> Change | None:
         """Takes in one result of a target; a changed verdict is in its file when this returns. Raises OSError."""
-        change = self.targets[index].machine.feed(at, ok=ok)
+        machine = self.targets[index].machine
+        before = machine.state
+        change = machine.feed(at, ok=ok)
+        self.version += machine.state is not before
         if change is not None:
             self._not_up = sum(not target.machine.state.is_up for target in self.targets)
             self._publish()
@@ -68,6 +73,7 @@ class Check:
                 self._log.debug("%s: one failure: %s", target.label, _joined(reason, details))
             return
         target.reason, target.details, target.said_at = reason, details, at
+        self.version += 1
 
     def look_for_maintenance(self) -> None:
         """Takes the check down while a maintenance file exists, and up again when all are gone. Raises OSError."""
@@ -75,6 +81,7 @@ class Check:
         if found == self.maintenance:
             return
         before, self.maintenance = self.maintenance, found
+        self.version += 1
         self._publish()
         if found is not None:
             self._log.warning("%s: in maintenance: %s exists", self.settings.name, found)

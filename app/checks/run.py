@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from typing import TYPE_CHECKING, Any
 
 from app.checks.check import Check
 from app.checks.probe import Probers
-from app.checks.schedule import Watch
+from app.checks.report import Report
+from app.checks.schedule import Watch, spread
 from app.checks.verdict import Heartbeat, Verdict
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MAINTENANCE_PERIOD = 0.25
 """Seconds between two looks for maintenance files."""
+
+PARTING = 1.0
+"""Seconds that cancelled probes may take to end."""
 
 
 class StuckError(Exception):
@@ -42,24 +45,25 @@ async def run(config: Config, log: logging.Logger) -> None:
     watches = _watches(checks, probers, answered, start)
     for check in checks:
         _greet(check, log)
-    # What exists now stays: the collector need not walk through the imported modules again and again.
-    gc.collect()
-    gc.freeze()
     heartbeat = Heartbeat(config.verdicts, min(settings.interval for settings in config.checks))
+    report = None if config.report is None else Report(config.report, checks)
     work = [_maintain(check) for check in checks if check.settings.maintenance]
-    work += [*(watch.run() for watch in watches), beat(heartbeat, watches, answered)]
+    work += [*(watch.run() for watch in watches), beat(heartbeat, watches, answered, report)]
     tasks = [asyncio.ensure_future(each) for each in work]
     try:
         await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Not for ever: what went wrong may be a probe that does not end.
+        await asyncio.wait(tasks, timeout=PARTING)
         await probers.close()
 
 
-async def beat(heartbeat: Heartbeat, watches: Sequence[Watch], answered: asyncio.Event) -> None:
-    """Writes the heartbeat for as long as every probe gets done. Raises StuckError when one does not.
+async def beat(
+    heartbeat: Heartbeat, watches: Sequence[Watch], answered: asyncio.Event, report: Report | None = None
+) -> None:
+    """Writes heartbeat and report for as long as every probe gets done. Raises StuckError when one does not.
 
     The first beat waits for the first result (`answered`): a checker that dies at every start must not look alive.
     """
@@ -68,6 +72,8 @@ async def beat(heartbeat: Heartbeat, watches: Sequence[Watch], answered: asyncio
     await answered.wait()
     while True:
         heartbeat.beat()
+        if report is not None:
+            report.write(loop.time())
         await asyncio.sleep(heartbeat.period)
         # Twice in a row: after a stop of the whole process a time-out may not have had its turn yet.
         late = {watch for watch in watches if watch.due + heartbeat.period < loop.time()}
@@ -83,18 +89,13 @@ async def _maintain(check: Check) -> None:
 
 
 def _watches(checks: Sequence[Check], probers: Probers, answered: asyncio.Event, start: float) -> list[Watch]:
-    """One watch per target, their phases spread evenly over the interval."""
+    """One watch per target, their phases spread over the interval."""
     every = [(check, index) for check in checks for index in range(len(check.targets))]
-    return [
-        Watch(
-            check,
-            index,
-            probers.make(check.settings.targets[index]),
-            answered,
-            start + check.settings.interval * place / len(every),
-        )
-        for place, (check, index) in enumerate(every)
-    ]
+    watches = []
+    for place, (check, index) in enumerate(every):
+        phase = start + spread(place, len(every), check.settings.interval)
+        watches.append(Watch(check, index, probers.make(check.settings.targets[index]), answered, phase))
+    return watches
 
 
 def _greet(check: Check, log: logging.Logger) -> None:

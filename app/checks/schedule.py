@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 STALL = 0.25
 """Seconds that a time-out may fire late before it says more about this process than about the target."""
 
+BUNDLE = 0.04
+"""Seconds between the starts of two probes, or they start together: one wake-up for many halves what each costs."""
+
 _TINY = 1e-6
+
+
+def spread(place: int, places: int, interval: float) -> float:
+    """Seconds into the interval at which target number `place` of `places` has its slots."""
+    return math.floor(interval * place / places / BUNDLE + _TINY) * BUNDLE
 
 
 def next_slot(phase: float, slot: float, period: float, now: float) -> float:

@@ -10,12 +10,9 @@ from typing import Annotated
 from pydantic import Field
 
 from app.settings.area import Area
+from app.settings.routes import LINK_PATTERN, ROUTES, IPAddress, Route
 from app.settings.text import TextList, matching, or_auto
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-#: What Linux allows in the name of a link, without what would need quoting (IFNAMSIZ is 16 with its end).
-LINK_PATTERN = r"[A-Za-z0-9_.:-]{1,15}"
 VIP_FORM = "ADDRESS[/PREFIX[/LINK]], for example 203.0.113.10/24/eth0"
 
 
@@ -61,4 +58,11 @@ class Addresses(Area):
     exclude: Annotated[tuple[Vip, ...], TextList(VIP_FORM, parse_vip)] = Field(
         default=(),
         description="More VIPs that move with the others but are not carried in the adverts, whose room is limited.",
+    )
+    track_interfaces: Annotated[
+        tuple[str, ...], TextList("link names such as eth1", matching(LINK_PATTERN, "link names such as eth1").parse)
+    ] = Field(default=(), description="More links whose loss hands the VIPs over.")
+    routes: Annotated[tuple[Route, ...], ROUTES] = Field(
+        default=(),
+        description="Routes that move with the VIPs.",
     )

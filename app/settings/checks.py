@@ -18,10 +18,14 @@ StatusRange = tuple[int, int]
 WEIGHT_RANGE = (-253, 253)
 
 
+#: A file in scripts/: no path, no arguments, no leading dot or hyphen.
+SCRIPT_PATTERN = r"[A-Za-z0-9_+][A-Za-z0-9_.+-]*"
+SCRIPT_FORM = "the name of an executable in scripts/, no path, no arguments"
+
 _URL_FORM = "an http:// or https:// URL"
 
 
-def _url(text: str) -> str:
+def http_url(text: str) -> str:
     """An http(s) URL as aiohttp can ask for it; raises ValueError."""
     try:
         parts = urlsplit(text)
@@ -44,12 +48,12 @@ def _status(text: str) -> StatusRange:
 class Checks(Area):
     """The health checks."""
 
-    enable_check: Annotated[tuple[str, ...], TextList(_URL_FORM, _url)] = Field(
+    enable_check: Annotated[tuple[str, ...], TextList(_URL_FORM, http_url)] = Field(
         default=(), description="URLs that must all answer; otherwise the node gives its VIPs away."
     )
     override_check: Annotated[
         str | None,
-        matching(r"[A-Za-z0-9_+][A-Za-z0-9_.+-]*", "the name of an executable in scripts/, no path, no arguments"),
+        matching(SCRIPT_PATTERN, SCRIPT_FORM),
     ] = Field(
         default=None,
         description="An executable of your own in KA_DATA_DIR/scripts, in place of KA_ENABLE_CHECK: exit status 0 is "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.errors import Problem
 from app.settings.area import PREFIX
+from app.settings.text import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -53,7 +54,7 @@ def clean(environ: Mapping[str, str], known: Collection[str]) -> Cleaned:
         elif _SERVICE_LINK.fullmatch(name):
             links.append(name)
         else:
-            problems.append(Problem(name, _unknown(name, known)))
+            problems.append(Problem(on_one_line(name), _unknown(name, known)))
     return Cleaned(values, tuple(problems), _about_links(links))
 
 
@@ -66,18 +67,19 @@ def unquoted(text: str) -> str:
 
 
 def _read_file(name: str, base: str, path: str, values: dict[str, str], problems: list[Problem]) -> None:
+    where = on_one_line(path)
     try:
         # A secret's file ends with a newline more often than not, and nobody means it.
         text = Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
-        problems.append(Problem(name, f"cannot read {path}: {error.strerror}; it must be a file that can be read"))
+        problems.append(Problem(name, f"cannot read {where}: {error.strerror}; it must be a file that can be read"))
     except UnicodeDecodeError:
-        problems.append(Problem(name, f"cannot read {path}: it is no text; it must be a text file"))
+        problems.append(Problem(name, f"cannot read {where}: it is no text; it must be a text file"))
     else:
         if text:
             values[base] = text
         else:
-            problems.append(Problem(name, f"cannot use {path}: it is empty; it must hold the value of {base}"))
+            problems.append(Problem(name, f"cannot use {where}: it is empty; it must hold the value of {base}"))
 
 
 def _unknown(name: str, known: Collection[str]) -> str:

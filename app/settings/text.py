@@ -27,9 +27,14 @@ TRUE_WORDS = ("true", "yes", "on", "1")
 FALSE_WORDS = ("false", "no", "off", "0")
 
 
+def on_one_line(found: str) -> str:
+    """A text as it can be printed: control characters escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in found)
+
+
 def shown(found: str) -> str:
-    """A wrong value as it can be printed: on one line, control characters escaped, not endless."""
-    safe = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in found)
+    """A wrong value as it can be printed: on one line, and not endless."""
+    safe = on_one_line(found)
     return safe if len(safe) <= LONGEST_SHOWN else f"{safe[:LONGEST_SHOWN]}…"
 
 
@@ -70,8 +75,10 @@ class Text(Generic[T]):
 class TextList(Text[T]):
     """A list, split on commas and white space; ``parse`` gets one item, and an error names that item."""
 
+    separator: str = r"[\s,]+"
+
     def _parsed(self, text: str) -> tuple[T, ...]:
-        return tuple(super(TextList, self)._parsed(item) for item in re.split(r"[\s,]+", text) if item)
+        return tuple(super(TextList, self)._parsed(item) for item in re.split(self.separator, text) if item)
 
 
 def integer(low: int, high: int, *, unit: str = "") -> Text[int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import Field, SecretStr
 
 from app.settings.area import Area
-from app.settings.text import Text, boolean, choice, integer, matching, seconds
+from app.settings.node import NODE_PATTERN
+from app.settings.text import Text, TextList, boolean, choice, integer, or_auto, seconds
 
 #: RFC 5798 §5.2.3 and §5.2.4.
 VRID_RANGE = (1, 255)
@@ -33,12 +35,28 @@ def _auth_pass() -> Text[SecretStr]:
     return Text(f"1–{AUTH_PASS_LENGTH} printable ASCII characters without spaces, quotes and backslashes", parse, True)
 
 
+def _node_priority(text: str) -> tuple[str, int]:
+    """``NODE=PRIORITY``; raises ValueError."""
+    name, _, priority = text.rpartition("=")
+    if not re.fullmatch(NODE_PATTERN, name):
+        raise ValueError
+    return name, integer(*PRIORITY_RANGE).parse(priority)
+
+
 class Vrrp(Area):
     """Priority, router id and the rest of the protocol."""
 
-    priority: Annotated[int, integer(*PRIORITY_RANGE)] = Field(
-        description="The node with the highest priority that is healthy holds the VIPs. Give neighbours neighbouring "
-        "numbers, high ones: a peer takes over after (256 − its priority) / 256 of the advert interval.",
+    priority: Annotated[int | str | None, or_auto(integer(*PRIORITY_RANGE))] = Field(
+        default=None,
+        description="Required where KA_PRIORITY_BY_NODE does not name the node. The healthy node with the highest "
+        "priority holds the VIPs. Give neighbouring numbers, high ones: a peer takes over after (256 − its priority) "
+        "/ 256 of the advert interval. auto: the nodes of KA_UNICAST_PEERS, sorted, get 254, 253 and so on.",
+    )
+    priority_by_node: Annotated[
+        tuple[tuple[str, int], ...], TextList("NODE=PRIORITY, for example n1=254,n2=253", _node_priority)
+    ] = Field(
+        default=(),
+        description="Priorities by KA_NODE_NAME, for one environment on every node. Wins over KA_PRIORITY.",
     )
     master: Annotated[bool, boolean()] = Field(
         default=False,
@@ -54,9 +72,6 @@ class Vrrp(Area):
         description="The password in version 2 adverts. It travels in the clear: it keeps strays apart, not attackers. "
         "Unset: no authentication, and a warning.",
     )
-    router_name: Annotated[str | None, matching(r"[A-Za-z0-9_.:@-]{1,64}", "1–64 letters, digits and _.:@-")] = Field(
-        default=None, description="The name of this router in keepalived's messages. Unset: the host name."
-    )
     advert_interval: Annotated[float, seconds("0.01", "255")] = Field(
         default=1.0,
         description="The time between two adverts; a peer that hears none for three of them takes over. The same on "
@@ -64,4 +79,17 @@ class Vrrp(Area):
     )
     vrrp_version: Annotated[str, choice("auto", "2", "3")] = Field(
         default="auto", description="auto is 2, but 3 for IPv6 and for adverts in fractions of a second."
+    )
+    nopreempt: Annotated[bool | None, boolean()] = Field(
+        default=None,
+        description="Whether a node that comes back leaves the VIPs where they are, even if its priority is higher. "
+        "Unset: false, but true with KA_PRIORITY=auto, where no node is preferred.",
+    )
+    preempt_delay: Annotated[float, seconds("0", "1000")] = Field(
+        default=0.0, description="How long a node of higher priority waits before it takes the VIPs back."
+    )
+    garp_refresh: Annotated[int, integer(0, 86400, unit=" seconds")] = Field(
+        default=60,
+        description="The time between the gratuitous ARPs of a master, which heal caches that missed the first ones. "
+        "0: none after the take-over.",
     )
