@@ -128,9 +128,8 @@ class Host:
 
     def close(self) -> None:
         """Stop everything that this process runs on the host; the namespace stays."""
-        for running in self._started:
-            running.stop()
-        self._started.clear()
+        while self._started:
+            self._started.pop().stop()
 
     def _configure(self, lines: str) -> None:
         run(["ip", "-n", self.namespace, "-batch", "-"], text=lines)

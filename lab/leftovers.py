@@ -1,7 +1,8 @@
 """Which labs exist on this machine, and the removal of those whose owner is dead.
 
 Every lab has a directory /run/ka-lab/ID that names the process it belongs to. It is made before the lab's first
-namespace and removed after the last, so whatever way the owner dies, the next lab knows what to clear away.
+namespace and removed after the last, so whatever way the owner dies, the next lab knows what to clear away. An
+`ip netns add` that outlived its owner may still come late: a namespace that belongs to no lab is cleared away too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-from lab.namespace import NAMESPACES, namespaces_of
+from lab.namespace import NAMESPACES, all_labs, namespace_name, namespaces_of
 from lab.programs import run
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ REGISTRY = Path("/run/ka-lab")
 def claim() -> str:
     """Remove the labs whose owner is dead, and give the ID of a new one that belongs to this process."""
     with _registry():
-        for entry in REGISTRY.iterdir():
-            if not _owner_lives(entry):
-                _remove(entry)
+        for lab_id in all_labs() | {entry.name for entry in REGISTRY.iterdir()}:
+            if not _owner_lives(REGISTRY / lab_id):
+                _remove(lab_id)
         while True:
             entry = REGISTRY / secrets.token_hex(2)
             with suppress(FileExistsError):
@@ -45,7 +46,7 @@ def claim() -> str:
 def release(lab_id: str) -> None:
     """Kill what still runs in the lab's namespaces, delete them, and forget the lab."""
     with _registry():
-        _remove(REGISTRY / lab_id)
+        _remove(lab_id)
 
 
 @contextmanager
@@ -86,37 +87,37 @@ def _owner_lives(entry: Path) -> bool:
 
 
 def _start_time(pid: int) -> int:
-    """When the process started, which tells it from a later one of its pid: clock ticks since boot (proc(5), stat)."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return int(stat.rpartition(")")[2].split()[19])
+    """When the process started, which tells it from a later one of its pid: clock ticks since boot (proc(5), stat).
+
+    Raises ProcessLookupError or FileNotFoundError when there is none, or only one that nobody has waited for yet.
+    """
+    state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    if state in {"X", "Z"}:
+        raise ProcessLookupError(pid)
+    return int(fields[18])
 
 
-def _remove(entry: Path) -> None:
-    names = namespaces_of(entry.name)
-    _kill_all_in(names)
-    for name in names:
-        run(["ip", "netns", "delete", name])
-    shutil.rmtree(entry)
-
-
-def _kill_all_in(names: list[str]) -> None:
-    """SIGKILL every process in the namespaces, until none is left (one may have started another meanwhile)."""
-    namespaces = {_identity(NAMESPACES / name) for name in names}
+def _remove(lab_id: str) -> None:
     deadline = time.monotonic() + 10
-    while pids := _processes_in(namespaces):
+    while (pids := _processes(lab_id)) or namespaces_of(lab_id):
         if time.monotonic() > deadline:
-            raise LabError(f"Processes {pids} in the namespaces {names} do not die.")
-        handles = []
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                handle = os.pidfd_open(pid)
-                handles.append(handle)
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-        _wait_for_ends(handles)
+            raise LabError(f"The lab {lab_id} cannot be removed: {namespaces_of(lab_id)} and processes {pids} stay.")
+        if pids:
+            _kill(pids)
+            continue  # one may have started another meanwhile
+        for name in namespaces_of(lab_id):
+            run(["ip", "netns", "delete", name], check=False)
+    shutil.rmtree(REGISTRY / lab_id, ignore_errors=True)
 
 
-def _wait_for_ends(handles: list[int]) -> None:
-    """Wait until the processes behind these pidfds have ended, two seconds each at most, and close them."""
+def _kill(pids: list[int]) -> None:
+    """SIGKILL the processes and wait until they have ended, two seconds each at most."""
+    handles = []
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            handle = os.pidfd_open(pid)
+            handles.append(handle)
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
     for handle in handles:
         poll = select.poll()
         poll.register(handle, select.POLLIN)
@@ -124,16 +125,24 @@ def _wait_for_ends(handles: list[int]) -> None:
         os.close(handle)
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_dev, stat.st_ino
-
-
-def _processes_in(namespaces: set[tuple[int, int]]) -> list[int]:
+def _processes(lab_id: str) -> list[int]:
+    """Who runs in the lab's namespaces, or is an `ip` of its killed owner that is still about to make or delete one."""
+    inodes = set()
+    for name in namespaces_of(lab_id):
+        with suppress(FileNotFoundError):
+            inodes.add(_identity(NAMESPACES / name))
+    prefix = namespace_name(lab_id, "").encode()
     pids = []
     for process in Path("/proc").iterdir():
         if process.name.isdecimal() and int(process.name) != os.getpid():
             with suppress(OSError):  # it has just ended
-                if _identity(process / "ns/net") in namespaces:
+                program, *arguments = (process / "cmdline").read_bytes().split(b"\0")
+                helps = program == b"ip" and any(argument.startswith(prefix) for argument in arguments)
+                if helps or _identity(process / "ns/net") in inodes:
                     pids.append(int(process.name))
     return pids
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino

@@ -30,6 +30,11 @@ def namespaces_of(lab_id: str) -> list[str]:
     return sorted(path.name for path in NAMESPACES.glob(namespace_name(lab_id, "*")))
 
 
+def all_labs() -> set[str]:
+    """The IDs of the labs that have a namespace."""
+    return {path.name.split("-")[1] for path in NAMESPACES.glob(namespace_name("[0-9a-f]" * 4, "*"))}
+
+
 def _move_thread(namespace: str) -> None:
     """Move the calling thread, and nothing else of this process, into `namespace`."""
     with (NAMESPACES / namespace).open("rb") as handle:

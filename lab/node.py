@@ -118,6 +118,8 @@ class Node(Host):
             with contextlib.suppress(ProcessLookupError):
                 self._pidfd = os.pidfd_open(self._pid)
                 self._await_exec()
+                return
+        self.wait()  # bwrap is about to end, its work done or impossible
 
     def _await_exec(self) -> None:
         """Wait until PID 1 is the command and bwrap no more: until then the kernel throws signals for it away."""

@@ -73,7 +73,7 @@ def _system() -> Iterator[str]:
 def _checkout() -> Iterator[str]:
     """The checkout and its Python at their own paths, so that an editable install works inside as it does outside.
 
-    Not the checkout is mounted but what is in it: like the directories above it, it may be one that only root can enter.
+    Not the checkout is mounted but what is in it: it may itself be a directory that only root can enter.
     """
     for entry in sorted(CHECKOUT.iterdir()):
         if entry.name == ".venv" or not entry.name.startswith("."):

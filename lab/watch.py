@@ -38,9 +38,9 @@ class AddressEvent:
 class Watch:
     """Receives the address and link events of every node.
 
-    One thread reads a netlink socket per namespace itself, instead of the output of an `ip -ts monitor` each: an event
-    then wakes one thread and not two processes in turn, the socket hears everything from the moment it is bound
-    (`ip monitor` never says when it has begun), and no process is left behind when the owner is killed.
+    One thread reads a netlink socket per namespace itself, instead of the output of an `ip -ts monitor` each. Its times
+    are within 0.2 ms of those; but the socket hears everything from the moment it is bound (`ip monitor` never says
+    when it has begun), a waiter is woken without a second process, and none is left behind when the owner is killed.
     """
 
     def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,17 +16,22 @@ import threading
 import time
 import venv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import AddressEvent, Answer, Lab, LabError, Node, obstacle
+from lab import AddressEvent, Advert, Answer, Lab, LabError, Node, obstacle
 from lab.namespace import NAMESPACES, namespaces_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 REGISTRY = Path("/run/ka-lab")
 VIP, VIP6 = "203.0.113.10", "2001:db8::10"
 SH = ["sh", "-c"]
-FOREVER = [*SH, "trap 'exit 0' TERM; echo ready; while :; do sleep 60 & wait; done"]
+# One process, which waits for ever without starting another.
+FOREVER = [*SH, "trap 'exit 0' TERM; mkfifo /run/never; exec 3<>/run/never; echo ready; read never <&3"]
 
 
 def keepalived(node: Node, directory: Path, priority: int, *, interval: float = 0.1, vip: str = f"{VIP}/24") -> None:
@@ -115,6 +121,7 @@ def test_cut_link_takes_the_carrier_and_mend_link_brings_it_back(lab: Lab) -> No
 
 
 def test_sigterm_of_the_master_hands_over_at_once(lab: Lab, tmp_path: Path) -> None:
+    sniffer = lab.sniff()
     n1, n2 = pair(lab, tmp_path, interval=1)
     assert lab.holders(VIP) == {"n1"}
     stopped = time.time()
@@ -122,16 +129,25 @@ def test_sigterm_of_the_master_hands_over_at_once(lab: Lab, tmp_path: Path) -> N
     released = lab.wait_released(VIP, n1, since=stopped)
     taken = lab.wait_holder(VIP, n2, since=stopped)
     assert stopped < released.time < taken.time < stopped + 0.1
+    assert taken == AddressEvent(taken.time, "n2", VIP, 24, added=True)
     assert lab.holders(VIP) == {"n2"}
     assert lab.timeline(VIP)[-2:] == (released, taken)
-    assert taken == AddressEvent(taken.time, "n2", VIP, 24, added=True)
+    advert = sniffer.wait_advert(n1)
+    assert advert == Advert(advert.time, "n1", n1.ipv4, "224.0.0.18", version=2, vrid=7, priority=254, interval=1)
+    assert stopped < sniffer.wait_advert(n1, priority=0).time < taken.time
+    with pytest.raises(LabError, match=r"n1 sent no advert of priority 9 within 0\.05 s"):
+        sniffer.wait_advert(n1, priority=9, timeout=0.05)
 
 
 def test_an_ipv6_vip_moves_too(lab: Lab, tmp_path: Path) -> None:
+    sniffer = lab.sniff()
     n1, n2 = pair(lab, tmp_path, vip=f"{VIP6}/64")
     n1.stop()
     assert lab.wait_holder("2001:DB8:0::10/64", n2).address == VIP6
     assert lab.holders(VIP6) == {"n2"}
+    advert = sniffer.wait_advert(n1)
+    assert advert.source.startswith("fe80:")
+    assert (advert.destination, advert.version, advert.priority, advert.interval) == ("ff02::12", 3, 254, 0.1)
 
 
 def test_a_cut_link_moves_the_vip_and_the_mended_one_brings_it_back(lab: Lab, tmp_path: Path) -> None:
@@ -186,20 +202,6 @@ def test_killed_keepalived_cannot_clean_up(lab: Lab, tmp_path: Path) -> None:
     n1.signal("^keepalived ", signal.SIGKILL)
     assert n1.wait() == 137
     assert lab.holders(VIP) == {"n1"}
-
-
-def test_adverts_are_read_from_the_wire(lab: Lab, tmp_path: Path) -> None:
-    n1, n2 = lab.add_node("n1"), lab.add_node("n2")
-    adverts = lab.sniff()
-    keepalived(n1, tmp_path, 200, interval=1)
-    keepalived(n2, tmp_path, 100, interval=0.2, vip=f"{VIP6}/64")
-    four = adverts.wait_advert(n1, priority=200)
-    six = adverts.wait_advert(n2)
-    assert (four.source, four.destination, four.version, four.vrid, four.interval) == (n1.ipv4, "224.0.0.18", 2, 7, 1.0)
-    assert (six.destination, six.version, six.priority, six.interval) == ("ff02::12", 3, 100, 0.2)
-    stopped = time.time()
-    n1.stop()
-    assert adverts.wait_advert(n1, priority=0, since=stopped).time - stopped < 0.1
 
 
 def test_waiting_in_vain_shows_logs_and_timeline(lab: Lab, tmp_path: Path) -> None:
@@ -414,6 +416,9 @@ def test_the_service_fails_in_every_way_and_comes_back(lab: Lab) -> None:
     assert answers[0].time <= asking.requests[0].time + asking.requests[0].duration
     service.stop()
     assert n1.exec(["ss", "-Hltn"]).stdout == ""
+    n1.start_service()
+    with pytest.raises(LabError, match=r"The service of n1 cannot listen on port 80: .*in use"):
+        n1.start_service()
 
 
 def test_the_client_keeps_its_rate_whatever_becomes_of_the_answers(lab: Lab) -> None:
@@ -433,9 +438,12 @@ def test_the_client_keeps_its_rate_whatever_becomes_of_the_answers(lab: Lab) -> 
 
 def leftovers(lab_id: str) -> list[str]:
     """What there still is of a lab: namespaces, processes, files."""
-    listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    processes = [line for line in listing.splitlines() if f"ka-{lab_id}" in line]
-    return namespaces_of(lab_id) + processes + [str(path) for path in REGISTRY.glob(lab_id)]
+    processes = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            processes.append((process / "cmdline").read_text().replace("\0", " "))
+    lives = [command for command in processes if f"ka-{lab_id}" in command]
+    return namespaces_of(lab_id) + lives + [str(path) for path in REGISTRY.glob(lab_id)]
 
 
 MAKE_A_LAB = """
@@ -448,22 +456,27 @@ MAKE_A_LAB = """
         quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
         stray = subprocess.Popen(["ip", "netns", "exec", n1.namespace, "sleep", "3600"], **quiet)
         print(lab.id, stray.pid, n1.pid, flush=True)
-        {body}
+        time.sleep(60)
 """
 
 
-def lab_of_another_process(body: str) -> tuple[subprocess.Popen[str], str, list[int]]:
-    """A process that has made a lab and goes on with `body`; its lab's ID and the pids that run in it."""
+@contextlib.contextmanager
+def lab_of_another_process() -> Iterator[tuple[subprocess.Popen[str], str, list[int]]]:
+    """A process that has made a lab and sleeps; its lab's ID and the pids that run in it."""
     owner = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(MAKE_A_LAB.format(body=body))],
+        [sys.executable, "-c", textwrap.dedent(MAKE_A_LAB)],
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert owner.stdout is not None
-    lab_id, *pids = owner.stdout.readline().split()
-    return owner, lab_id, [int(pid) for pid in pids]
+    try:
+        lab_id, *pids = owner.stdout.readline().split()
+        yield owner, lab_id, [int(pid) for pid in pids]
+    finally:
+        owner.kill()
+        owner.communicate(timeout=10)
 
 
 def alive(pid: int) -> bool:
@@ -486,14 +499,14 @@ def test_nothing_is_left_of_a_lab(lab_possible: None, tmp_path: Path) -> None:
     assert not [thread for thread in threading.enumerate() if lab_id in thread.name]
 
 
-def test_nothing_is_left_when_the_body_raises_or_is_interrupted(lab_possible: None) -> None:
-    owner, lab_id, pids = lab_of_another_process("time.sleep(60)")
-    owner.send_signal(signal.SIGINT)
-    _, errors = owner.communicate(timeout=10)
-    assert "KeyboardInterrupt" in errors
-    assert owner.returncode == -signal.SIGINT
-    assert leftovers(lab_id) == []
-    assert not any(alive(pid) for pid in pids)
+def test_nothing_is_left_when_the_body_is_interrupted(lab_possible: None) -> None:
+    with lab_of_another_process() as (owner, lab_id, pids):
+        owner.send_signal(signal.SIGINT)
+        _, errors = owner.communicate(timeout=10)
+        assert "KeyboardInterrupt" in errors
+        assert owner.returncode == -signal.SIGINT
+        assert leftovers(lab_id) == []
+        assert not any(alive(pid) for pid in pids)
 
 
 def test_a_lab_that_cannot_be_made_leaves_nothing(lab_possible: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -509,30 +522,31 @@ def test_a_lab_that_cannot_be_made_leaves_nothing(lab_possible: None, monkeypatc
 
 
 def test_the_next_lab_removes_what_a_killed_owner_left(lab_possible: None) -> None:
-    owner, lab_id, pids = lab_of_another_process("time.sleep(60)")
-    living, living_id, living_pids = lab_of_another_process("time.sleep(60)")
-    owner.kill()
-    owner.communicate(timeout=10)
-    assert namespaces_of(lab_id)
-    with Lab():
-        assert leftovers(lab_id) == []
-        assert not any(alive(pid) for pid in pids)
-        # A lab whose owner lives is nobody else's business.
-        assert len(namespaces_of(living_id)) == 2
-        assert all(alive(pid) for pid in living_pids)
-    living.send_signal(signal.SIGINT)
-    living.communicate(timeout=10)
-    assert leftovers(living_id) == []
+    with (
+        lab_of_another_process() as (owner, lab_id, pids),
+        lab_of_another_process() as (living, living_id, living_pids),
+    ):
+        owner.kill()
+        os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)  # dead, and a zombie until it is waited for
+        assert namespaces_of(lab_id)
+        with Lab():
+            assert leftovers(lab_id) == []
+            assert not any(alive(pid) for pid in pids)
+            # A lab whose owner lives is nobody else's business.
+            assert len(namespaces_of(living_id)) == 2
+            assert all(alive(pid) for pid in living_pids)
+        living.send_signal(signal.SIGINT)
+        living.communicate(timeout=10)
+        assert leftovers(living_id) == []
 
 
 def test_the_nodes_die_with_a_killed_owner(lab_possible: None) -> None:
-    owner, lab_id, (_, pid) = lab_of_another_process("time.sleep(60)")
-    handle = os.pidfd_open(pid)
-    owner.kill()
-    owner.communicate(timeout=10)
-    ended, _, _ = select.select([handle], [], [], 5)
-    os.close(handle)
-    assert ended
+    with lab_of_another_process() as (owner, lab_id, (_, pid)):
+        handle = os.pidfd_open(pid)
+        owner.kill()
+        ended, _, _ = select.select([handle], [], [], 5)
+        os.close(handle)
+        assert ended
     with Lab():
         assert leftovers(lab_id) == []
 
