@@ -13,7 +13,6 @@ from app.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from app.plan import Plan
 
 # What a command needs is imported when it runs: ``ka health`` must not pay for pydantic.
 
@@ -61,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--show-secrets", action="store_true", help="print passwords instead of stars")
     render.set_defaults(command=_render)
 
+    reload = commands.add_parser("reload", help="read secrets, files and names again, and apply what changed")
+    reload.set_defaults(command=_reload)
+
     health = commands.add_parser("health", help="say whether this node does what it claims; exit status 0 or 1")
     health.set_defaults(command=_health)
 
@@ -70,32 +72,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _plan(environ: Mapping[str, str]) -> Plan:
-    """The plan of this environment on this host. Raises ConfigError with every problem of both."""
-    from app.host import observe  # noqa: PLC0415
-    from app.plan import make_plan  # noqa: PLC0415
-    from app.rules import problems  # noqa: PLC0415
-    from app.settings import load  # noqa: PLC0415
-
-    loaded = load(environ)
-    host = observe(peer for asked in loaded.settings.instances for peer in asked.peers.unicast_peers)
-    found = [*loaded.problems, *problems(loaded.settings, host)]
-    if found:
-        raise ConfigError(*found)
-    return make_plan(loaded.settings, host, loaded.warnings)
-
-
 def _run(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from app.run import run  # noqa: PLC0415
 
-    run(_plan(environ))
+    run(environ)
 
 
 def _check(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from app.dry_run import dry_run  # noqa: PLC0415
+    from app.prepare import prepare  # noqa: PLC0415
     from app.summary import summary  # noqa: PLC0415
 
-    plan = _plan(environ)
+    plan = prepare(environ)
     dry_run(plan)
     for warning in plan.warnings:
         print(f"warning: {warning}")
@@ -106,9 +94,10 @@ def _check(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _render(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from app.errors import Problem  # noqa: PLC0415
+    from app.prepare import prepare  # noqa: PLC0415
     from app.render import render  # noqa: PLC0415
 
-    files = render(_plan(environ), show_secrets=options.show_secrets)
+    files = render(prepare(environ), show_secrets=options.show_secrets)
     if options.file is None:
         for file in files:
             print(f"==> {file.path} <==\n{file.text}")
@@ -128,14 +117,26 @@ def _env(options: argparse.Namespace, _environ: Mapping[str, str]) -> int:
     return EXIT_STOPPED
 
 
+def _reload(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from app.reload import main as reload  # noqa: PLC0415
+
+    return reload(_run_dir(environ))
+
+
 def _health(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from pathlib import Path  # noqa: PLC0415
 
     from app.health import health  # noqa: PLC0415
-    from app.layout import DEFAULT_RUN_DIR, Layout  # noqa: PLC0415
+    from app.layout import Layout  # noqa: PLC0415
 
-    # Not by way of the settings: pydantic alone would take longer than all of this may.
-    status, sentences = health(Layout(Path(environ.get("KA_RUN_DIR", "").strip() or DEFAULT_RUN_DIR)))
+    status, sentences = health(Layout(Path(_run_dir(environ))))
     for sentence in sentences:
         print(sentence)
     return status
+
+
+def _run_dir(environ: Mapping[str, str]) -> str:
+    """Not by way of the settings: pydantic alone would take longer than ``ka health`` may."""
+    from app.layout import DEFAULT_RUN_DIR  # noqa: PLC0415
+
+    return environ.get("KA_RUN_DIR", "").strip() or str(DEFAULT_RUN_DIR)

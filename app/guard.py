@@ -25,13 +25,15 @@ class Guard:
     def __init__(self) -> None:
         self._deaths: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=DEATHS))
 
-    def judge(self, event: str, program: str, now: float) -> str | None:
+    def judge(self, event: str, program: str, now: float, *, expected: bool = False) -> str | None:
         """Why ``program`` has failed for good with this event, at ``now`` (monotonic seconds), or None.
 
-        No exit status is an expected one: these programs must not end, and keepalived says 0 when it lost a child.
+        What ends as it should (supervisord.conf: exitcodes) is restarted because its file has changed.
         """
         if event == "PROCESS_STATE_FATAL":
             return f"{program} could not be started"
+        if expected:
+            return None
         deaths = self._deaths[program]
         deaths.append(now)
         if len(deaths) == DEATHS and now - deaths[0] <= WITHIN:
@@ -56,7 +58,8 @@ def main(ready_socket: str) -> None:
             return
         about = pairs(header)
         payload = pairs(sys.stdin.read(int(about["len"])))
-        verdict = guard.judge(about["eventname"], payload["processname"], time.monotonic())
+        expected = payload.get("expected") == "1"
+        verdict = guard.judge(about["eventname"], payload["processname"], time.monotonic(), expected=expected)
         if verdict:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as pid_1:
                 pid_1.sendto(f"STOPPING=1\nSTATUS={verdict}\n".encode(), ready_socket)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from app.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
@@ -66,8 +66,13 @@ class Host:
         return next((link for link in self.links if link.name == name), None)
 
 
-def observe(peers: Iterable[IPAddress | str] = ()) -> Host:
-    """Asks the machine, and DNS for the names among ``peers``. Raises ConfigError when iproute2 is not there."""
+def observe(
+    peers: Iterable[IPAddress | str] = (), known_names: Mapping[str, tuple[IPAddress, ...]] | None = None
+) -> Host:
+    """Asks the machine, and DNS for the names among ``peers``; ``known_names`` stand in for an answer that fails.
+
+    Raises ConfigError when iproute2 is not there.
+    """
     shown = _ip("address", "show")
     links = tuple(
         Link(
@@ -93,7 +98,7 @@ def observe(peers: Iterable[IPAddress | str] = ()) -> Host:
     for peer in peers:
         if not isinstance(peer, str):
             asked.add(peer)
-        elif found := resolve(peer):
+        elif found := resolve(peer) or (known_names or {}).get(peer, ()):
             known[peer] = found
             asked.update(found)
     own = {address.ip for link in links for address in link.addresses}

@@ -29,11 +29,13 @@ class Layout:
     WATCHDOG = "http-watchdog"
 
     #: The files of one start, which the next one removes; directories apart.
-    OWN_FILES = frozenset({"keepalived.conf", "rsyslog.conf", "http-checker.json", "vips", "opening", "notify"}) | {
-        "keepalived.pid",
-        "keepalived-vrrp.pid",
-        "supervisord.pid",
-    }
+    OWN_FILES = frozenset(
+        {
+            *("keepalived.conf", "rsyslog.conf", "http-checker.json", "peers.json"),
+            *("environment", "vips", "opening", "notify"),
+            *("keepalived.pid", "keepalived-vrrp.pid", "supervisord.pid"),
+        }
+    )
 
     @property
     def keepalived_conf(self) -> Path:
@@ -116,6 +118,21 @@ class Layout:
     def vips(self) -> Path:
         """Every address that may have to be removed from this host, one a line."""
         return self.run_dir / "vips"
+
+    @property
+    def environment(self) -> Path:
+        """The KA_* variables of the start, for a reload. Only root reads it."""
+        return self.run_dir / "environment"
+
+    @property
+    def reload_lock(self) -> Path:
+        """Held while a reload runs."""
+        return self.run_dir / "reload.lock"
+
+    @property
+    def peers(self) -> Path:
+        """What the names of peers stand for, and how often to look them up."""
+        return self.run_dir / "peers.json"
 
     @property
     def opening(self) -> Path:

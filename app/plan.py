@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -126,7 +127,7 @@ class Plan:
     notify_url: SecretStr | None
     run_dir: Path
     data_dir: Path
-    has_conf_d: bool
+    conf_d_digest: str | None
     siblings: Account
     script_user: Account
     log_format: str
@@ -184,7 +185,7 @@ def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = ()) -> P
         notify_url=settings.hooks.notify_url,
         run_dir=places.run_dir,
         data_dir=places.data_dir,
-        has_conf_d=any((places.data_dir / "conf.d").glob("*.conf")),
+        conf_d_digest=_digest(places.data_dir / "conf.d"),
         siblings=siblings,
         script_user=host.accounts[places.script_user] if places.script_user else siblings,
         log_format=settings.logs.log_format,
@@ -287,6 +288,15 @@ def _instances(
             peering=peering_of(asked, host, transport),
             check=check,
         )
+
+
+def _digest(directory: Path) -> str | None:
+    """A short digest of the keepalived text in ``directory``, for a reload to see a change in it; None without any."""
+    files = sorted(directory.glob("*.conf"))
+    if not files:
+        return None
+    content = b"".join(file.name.encode() + b"\0" + file.read_bytes() for file in files)
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _with_link(route: Route, link: str) -> Route:

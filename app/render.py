@@ -67,6 +67,8 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
         File("keepalived.conf", text("keepalived.conf"), 0o600),
         File("rsyslog.conf", text("rsyslog.conf"), 0o644),
     ]
+    if plan.peer_names:
+        files.append(File("peers.json", _peers(plan), 0o644))
     if plan.http_checks:
         files.append(File("http-checker.json", _checker(plan, show_secrets=show_secrets), 0o640, for_siblings=True))
         files.append(File("checks/http", text("checks/http"), 0o755))
@@ -103,6 +105,11 @@ def _checker(plan: Plan, *, show_secrets: bool) -> str:
         ],
     }
     return json.dumps(described, indent=2) + "\n"
+
+
+def _peers(plan: Plan) -> str:
+    names = {name: [str(address) for address in addresses] for name, addresses in plan.peer_names.items()}
+    return json.dumps({"refresh": plan.peer_refresh, "names": names}, indent=2) + "\n"
 
 
 def route_text(route: Route) -> str:

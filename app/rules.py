@@ -138,15 +138,12 @@ def _priority_is_said(asked: InstanceSettings, settings: Settings, host: Host) -
 
 def _peers_are_usable(asked: InstanceSettings, _settings: Settings, host: Host) -> Iterator[Problem]:
     peers = asked.variable("KA_UNICAST_PEERS")
-    missing = [name for name in asked.peers.unicast_peers if isinstance(name, str) and name not in host.names]
-    for name in missing:
-        yield Problem(peers, f"cannot find dns:{name}; it must be a name that has addresses in DNS")
     source = asked.peers.unicast_src_ip
     if source is not None and source not in host.own_addresses:
         here = ", ".join(sorted(str(address) for address in host.own_addresses if not address.is_loopback))
         sentence = f"cannot be {source}; this machine's addresses are {here or 'none'}"
         yield Problem(asked.variable("KA_UNICAST_SRC_IP"), sentence)
-    if asked.peers.unicast_peers and not missing:
+    if asked.peers.unicast_peers:
         for version in transports(asked, host):
             if listed(asked, host, version) and source_of(asked, host, version) is None:
                 sentence = f"cannot be reached over IPv{version}; this machine has no route to any of them"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -14,18 +16,22 @@ from typing import TYPE_CHECKING, NoReturn
 
 from app import keepalived
 from app.checks.verdict import Heartbeat, Verdict
-from app.errors import ConfigError, Problem
+from app.errors import EXIT_STOPPED, ConfigError, Problem
 from app.host import missing_capabilities
 from app.layout import DEV_LOG, Layout
 from app.leftovers import sweep
-from app.render import File, render
+from app.prepare import prepare_patiently
+from app.reload import write_file
+from app.render import render
+from app.settings.area import PREFIX
 from app.summary import summary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from app.host import Account
     from app.plan import Plan, ScriptCheck
+    from app.render import File
 
 #: What the node cannot do its work without, and what for.
 NEEDED_CAPABILITIES = {
@@ -41,9 +47,12 @@ NEEDED_CAPABILITIES = {
 TRIAL_LIMIT = 30
 
 
-def run(plan: Plan) -> NoReturn:
-    """Becomes the node. Raises ConfigError, with nothing started, when the host is not fit for the plan."""
+def run(environ: Mapping[str, str]) -> NoReturn:
+    """Becomes the node. Raises ConfigError, with nothing started, when the host is not fit for what it says."""
+    # The kernel hands PID 1 no signal without a handler, and what follows may wait.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_STOPPED))
     refuse_unfit_process()
+    plan = prepare_patiently(environ)
     layout = Layout(plan.run_dir)
     opening = [*((logging.WARNING, warning) for warning in plan.warnings)]
     try:
@@ -59,6 +68,9 @@ def run(plan: Plan) -> NoReturn:
     _sweep(plan, opening)
     opening += [(logging.INFO, line) for line in summary(plan)]
     layout.opening.write_text("".join(f"{level} {line}\n" for level, line in opening), encoding="utf-8")
+    asked = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+    layout.environment.touch(mode=0o600)
+    layout.environment.write_text(json.dumps(asked), encoding="utf-8")
     _prepare_log(layout, plan.siblings)
     _become_supervisor(plan, layout)
 
@@ -86,22 +98,20 @@ def write_files(plan: Plan, files: Sequence[File]) -> None:
     for directory in (layout.run_dir, layout.run_dir.parent):
         _keep_others_out(directory)
     for file in files:
-        path = layout.run_dir / file.path
-        path.parent.mkdir(mode=0o755, exist_ok=True)
-        path.write_text(file.text, encoding="utf-8")
-        path.chmod(file.mode)
-        if file.for_siblings:
-            os.chown(path, -1, plan.siblings.gid)
+        write_file(layout, file, plan)
     layout.vips.write_text("".join(f"{address.address}\n" for address in plan.addresses), encoding="ascii")
     owned = [(layout.log_dir, plan.siblings)]
     if plan.http_checks:
-        layout.verdicts.mkdir(mode=0o755)
+        layout.verdicts.mkdir()
+        # Root's, and the siblings' by their group: a reload adds files to it, and the checker replaces them.
+        layout.verdicts.chmod(0o775)
         for check in plan.http_checks:
             Verdict(layout.verdict(check.name), str(check.up), str(check.down)).write(up=False)
             owned.append((layout.verdict(check.name), plan.siblings))
         # Good until the http-checker has had its time to start.
         Heartbeat(layout.verdicts, min(check.interval for check in plan.http_checks)).beat()
-        owned += [(layout.heartbeat, plan.siblings), (layout.verdicts, plan.siblings)]
+        owned.append((layout.heartbeat, plan.siblings))
+        os.chown(layout.verdicts, -1, plan.siblings.gid)
     for script in plan.script_checks:
         layout.override_state(script.name).mkdir(mode=0o755, parents=True)
         owned.append((layout.override_state(script.name), plan.script_user))
@@ -191,12 +201,12 @@ def _become_supervisor(plan: Plan, layout: Layout) -> NoReturn:
     """Replaces this process, and the memory of all that it has imported, by the one that stays."""
     package = Path(__file__).resolve().parent
     # Nobody after this reads KA_*: what a secret is for has been written to where it is needed.
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("KA_")}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environ |= {
         "RUN_DIR": str(layout.run_dir),
         "PYTHON": sys.executable,
         "PYTHONPATH": str(package.parent),
-        "GUARD": str(package / "guard.py"),
+        "PACKAGE": str(package),
         "SIBLINGS": plan.siblings.name,
         "LOG_LEVEL": plan.log_level,
         "KEEPALIVED_OPTIONS": "--log-detail" if plan.log_level == "debug" else "",

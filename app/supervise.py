@@ -33,8 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROGRAM = "ka"
-#: What waits for the log forwarder, in this order.
-AFTER_THE_LOG = ("http-checker", "keepalived")
+#: What waits for the log forwarder, in this order, and the file without which it is not run.
+AFTER_THE_LOG = {
+    "http-checker": "http-checker.json",
+    "peers": "peers.json",
+    "keepalived": "keepalived.conf",
+}
 #: Seconds that what is left of a keepalived gets to say goodbye before it is killed.
 GOODBYE = 0.1
 
@@ -100,6 +104,7 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
     def __init__(self, options: ServerOptions, layout: Layout) -> None:
         super().__init__(options)
         self.failure: str | None = None
+        self._reload_is_due = False
         self._layout = layout
         self._log = open_log(PROGRAM, os.environ["LOG_LEVEL"])
         self._output: dict[str, logging.Logger] = {}
@@ -114,8 +119,9 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
         for end in (self._wake_up, self._woken):
             end.setblocking(False)
         signal.set_wakeup_fd(self._wake_up.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        self.options.get_socket_map()[self._woken.fileno()] = _Readable(lambda: self._drain(self._woken))
+        # supervisord would start everything anew.
+        signal.signal(signal.SIGHUP, self._on_hangup)
+        self.options.get_socket_map()[self._woken.fileno()] = _Readable(self._on_wake_up)
         self._wake()
         events.subscribe(events.ProcessLogEvent, self._on_output)
         events.subscribe(events.ProcessStateEvent, self._on_state)
@@ -146,11 +152,21 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
         with contextlib.suppress(BlockingIOError):  # enough bytes are waiting already
             self._wake_up.send(b"\0")
 
-    @staticmethod
-    def _drain(source: socket.socket) -> None:
+    def _on_wake_up(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            while source.recv(512):
+            while self._woken.recv(512):
                 pass
+        self._reload_if_due()
+
+    def _on_hangup(self, *_: object) -> None:
+        self._reload_is_due = True
+
+    def _reload_if_due(self) -> None:
+        """Starts ``ka reload``; one that is due while another runs comes after it."""
+        process = self.process_groups["reload"].processes["reload"]
+        if self._reload_is_due and not process.pid and self.options.mood >= SupervisorStates.RUNNING:
+            self._reload_is_due = False
+            process.spawn()
 
     def _listen(self) -> None:
         self._reports.bind(str(self._layout.ready_socket))
@@ -159,7 +175,7 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
         self.options.get_socket_map()[self._reports.fileno()] = _Readable(self._on_report)
 
     def _on_report(self) -> None:
-        """A datagram of sd_notify(3): the log forwarder is ready, or the guard wants an end."""
+        """A datagram in the form of sd_notify(3): the forwarder is ready, the guard wants an end, a reload is due."""
         try:
             report = self._reports.recv(4096).decode(errors="replace")
         except BlockingIOError:
@@ -169,6 +185,11 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
             self._fail(said["STATUS"])
         elif said.get("READY") == "1":
             self._start_the_rest()
+        elif "X_RELOAD" in said:
+            self._reload_is_due = True
+            self._reload_if_due()
+        elif "X_RESTART" in said:
+            self._restart(said["X_RESTART"].split())
 
     def _start_the_rest(self) -> None:
         """Logs what was to say before there was a log, and starts what waited for it. Again and again does no harm."""
@@ -179,10 +200,23 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
             self._layout.opening.unlink()
         if self.options.mood < SupervisorStates.RUNNING:
             return
-        for name in AFTER_THE_LOG:
+        for name, file in AFTER_THE_LOG.items():
             process = self.process_groups[name].processes[name]
-            is_wanted = name != "http-checker" or self._layout.checker_config.exists()
-            if is_wanted and not process.laststart:
+            if (self._layout.run_dir / file).exists() and not process.laststart:
+                process.spawn()
+        self._wake()
+
+    def _restart(self, names: list[str]) -> None:
+        """What a reload changed the file of: stops what runs, and starts what has a file to read."""
+        for name in names:
+            process = self.process_groups[name].processes[name]
+            file = AFTER_THE_LOG.get(name)
+            is_wanted = file is None or (self._layout.run_dir / file).exists()
+            if process.pid and is_wanted:
+                process.signal(signal.SIGTERM)  # supervisord starts it again
+            elif process.pid:
+                process.stop()
+            elif is_wanted:
                 process.spawn()
         self._wake()
 
@@ -193,7 +227,8 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
         for line in event.data.decode(errors="replace").splitlines():
             if line.strip() and line != "supervisor: child process was not spawned":  # the line before it says why
                 self._last_words[name] = line.removeprefix("supervisor: ").strip()
-                log.warning("%s", line.rstrip())
+                # Of what is no logger itself: a plain word on one channel, a complaint on the other.
+                log.log(logging.INFO if event.channel == "stdout" else logging.WARNING, "%s", line.rstrip())
 
     def _on_state(self, event: Any) -> None:
         name = event.process.config.name
@@ -206,6 +241,8 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
                 stale.unlink(missing_ok=True)
         elif name == "guard" and isinstance(event, events.ProcessStateFatalEvent):
             self._fail("guard could not be started")
+        elif name == "reload" and isinstance(event, _ENDED):
+            self._wake()  # another may be due
 
     def _remove_leftovers(self) -> None:
         vips = self._layout.vips.read_text(encoding="ascii").split()
