@@ -13,6 +13,8 @@ from app.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.layout import Layout
+
 
 # What a command needs is imported when it runs: ``ka health`` must not pay for pydantic.
 
@@ -62,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
 
     reload = commands.add_parser("reload", help="read secrets, files and names again, and apply what changed")
     reload.set_defaults(command=_reload)
+
+    drain = commands.add_parser("drain", help="hand the VIPs over before maintenance, and take none")
+    drain.set_defaults(command=_drain)
+
+    undrain = commands.add_parser("undrain", help="take part again")
+    undrain.set_defaults(command=_undrain)
 
     health = commands.add_parser("health", help="say whether this node does what it claims; exit status 0 or 1")
     health.set_defaults(command=_health)
@@ -120,23 +128,40 @@ def _env(options: argparse.Namespace, _environ: Mapping[str, str]) -> int:
 def _reload(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from app.reload import main as reload  # noqa: PLC0415
 
-    return reload(_run_dir(environ))
+    return reload(str(_layout(environ).run_dir))
+
+
+def _drain(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from app.drain import drain  # noqa: PLC0415
+
+    return _said(drain(_layout(environ)))
+
+
+def _undrain(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from app.drain import undrain  # noqa: PLC0415
+
+    return _said(undrain(_layout(environ)))
+
+
+def _said(outcome: tuple[int, str]) -> int:
+    status, sentence = outcome
+    print(sentence, file=sys.stderr if status else sys.stdout)
+    return status
 
 
 def _health(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from pathlib import Path  # noqa: PLC0415
-
     from app.health import health  # noqa: PLC0415
-    from app.layout import Layout  # noqa: PLC0415
 
-    status, sentences = health(Layout(Path(_run_dir(environ))))
+    status, sentences = health(_layout(environ))
     for sentence in sentences:
         print(sentence)
     return status
 
 
-def _run_dir(environ: Mapping[str, str]) -> str:
+def _layout(environ: Mapping[str, str]) -> Layout:
     """Not by way of the settings: pydantic alone would take longer than ``ka health`` may."""
-    from app.layout import DEFAULT_RUN_DIR  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
 
-    return environ.get("KA_RUN_DIR", "").strip() or str(DEFAULT_RUN_DIR)
+    from app.layout import DEFAULT_RUN_DIR, Layout  # noqa: PLC0415
+
+    return Layout(Path(environ.get("KA_RUN_DIR", "").strip() or DEFAULT_RUN_DIR))

@@ -32,7 +32,7 @@ class Layout:
     OWN_FILES = frozenset(
         {
             *("keepalived.conf", "rsyslog.conf", "http-checker.json", "peers.json"),
-            *("environment", "vips", "opening", "notify"),
+            *("environment", "vips", "opening", "notify", "drain"),
             *("keepalived.pid", "keepalived-vrrp.pid", "supervisord.pid"),
         }
     )
@@ -89,6 +89,16 @@ class Layout:
     def heartbeat(self) -> Path:
         """Until when the http-checker is to be believed."""
         return self.verdicts / "heartbeat"
+
+    @property
+    def drain(self) -> Path:
+        """1 while ``ka drain`` keeps this node out; keepalived has it as track_file."""
+        return self.run_dir / "drain"
+
+    @property
+    def maintenance(self) -> Path:
+        """The wrapper that looks for the operator's maintenance file."""
+        return self.run_dir / "checks" / "maintenance"
 
     @property
     def override_states(self) -> Path:

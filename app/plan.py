@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 OWN_ACCOUNT = "ka"
 FALLBACK_ACCOUNT = "nobody"
 
+#: The file of the operator's that takes a node out while it is there.
+MAINTENANCE = "maintenance"
+
 #: Seconds that a node with dns: peers listens beyond KA_PEER_REFRESH before it may become master.
 JOIN_MARGIN = 1.0
 
@@ -92,8 +95,15 @@ class Check:
 class HttpCheck(Check):
     """URLs that the http-checker asks."""
 
+    fast_interval: float
+    slow_interval: float
     urls: tuple[str, ...]
     status: tuple[StatusRange, ...]
+    headers: tuple[tuple[str, str], ...]
+    body: str | None
+    follows: bool
+    ca_file: Path | None
+    is_insecure: bool
 
     @property
     def up(self) -> int:
@@ -128,6 +138,7 @@ class Plan:
     run_dir: Path
     data_dir: Path
     conf_d_digest: str | None
+    maintenance: Path | None
     siblings: Account
     script_user: Account
     log_format: str
@@ -186,6 +197,8 @@ def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = ()) -> P
         run_dir=places.run_dir,
         data_dir=places.data_dir,
         conf_d_digest=_digest(places.data_dir / "conf.d"),
+        # Where nothing is mounted nobody can put the file, and nobody need look for it.
+        maintenance=places.data_dir / MAINTENANCE if places.data_dir.is_dir() else None,
         siblings=siblings,
         script_user=host.accounts[places.script_user] if places.script_user else siblings,
         log_format=settings.logs.log_format,
@@ -234,7 +247,11 @@ def _link_of_subnet(vips: tuple[Vip, ...], host: Host) -> str | None:
 
 
 def _instances(
-    asked: InstanceSettings, settings: Settings, host: Host, checks: list[Check], said: dict[str, None]
+    asked: InstanceSettings,
+    settings: Settings,
+    host: Host,
+    checks: list[Check],
+    said: dict[str, None],
 ) -> Iterator[Instance]:
     link = carrier(asked, host)
     if link is None:
@@ -323,24 +340,34 @@ def _group(name: str, members: Iterable[Instance]) -> SyncGroup:
 
 def _check(asked: InstanceSettings, settings: Settings, checks: list[Check]) -> Check | None:
     """The check of an instance; instances that ask for the same share one."""
-    checks_asked = asked.checks
-    timeout = checks_asked.check_interval if checks_asked.check_timeout is None else checks_asked.check_timeout
-    pace = (checks_asked.check_interval, timeout, checks_asked.check_rise, checks_asked.check_fall)
+    said = asked.checks
+    interval = said.check_interval
+    timeout = interval if said.check_timeout is None else said.check_timeout
+    pace = (interval, timeout, said.check_rise, said.check_fall, said.check_weight)
 
     def made(name: str) -> Check | None:
-        if checks_asked.enable_check:
+        if said.enable_check:
             return HttpCheck(
-                name, *pace, checks_asked.check_weight, urls=checks_asked.enable_check, status=checks_asked.check_status
+                name,
+                *pace,
+                fast_interval=said.check_fast_interval or interval,
+                slow_interval=said.check_slow_interval or interval,
+                urls=said.enable_check,
+                status=said.check_status,
+                headers=said.check_headers,
+                body=said.check_body,
+                follows=said.check_follow,
+                ca_file=said.check_ca_file,
+                is_insecure=said.check_insecure,
             )
-        if checks_asked.override_check:
-            script = settings.places.data_dir / "scripts" / checks_asked.override_check
-            return ScriptCheck(name, *pace, checks_asked.check_weight, script=script)
+        if said.override_check:
+            return ScriptCheck(name, *pace, script=settings.places.data_dir / "scripts" / said.override_check)
         return None
 
     for known in checks:
         if known == made(known.name):
             return known
-    kind = "http" if checks_asked.enable_check else "override"
+    kind = "http" if said.enable_check else "override"
     fresh = made(f"{kind}-{asked.name}" if any(check.name == kind for check in checks) else kind)
     if fresh is not None:
         checks.append(fresh)

@@ -13,12 +13,13 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, S
 
 from app.errors import ConfigError, Problem
 from app.layout import STREAM_FD, Layout
+from app.settings.checks import masked_url
 from app.settings.logs import SEVERITIES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from app.plan import Plan
+    from app.plan import HttpCheck, Plan
     from app.settings.routes import Route
 
 
@@ -72,15 +73,12 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
     if plan.http_checks:
         files.append(File("http-checker.json", _checker(plan, show_secrets=show_secrets), 0o640, for_siblings=True))
         files.append(File("checks/http", text("checks/http"), 0o755))
+    if plan.maintenance:
+        files.append(File("checks/maintenance", text("checks/maintenance"), 0o755))
     files += [
         File(f"checks/{check.name}", text("checks/override", script=check), 0o755) for check in plan.script_checks
     ]
     return tuple(files)
-
-
-def masked_url(url: str) -> str:
-    """``url`` without the password in it."""
-    return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:********@", url)
 
 
 def _checker(plan: Plan, *, show_secrets: bool) -> str:
@@ -96,15 +94,33 @@ def _checker(plan: Plan, *, show_secrets: bool) -> str:
                 "timeout": check.timeout,
                 "rise": check.rise,
                 "fall": check.fall,
-                "targets": [
-                    {"url": url if show_secrets else masked_url(url), "status": [list(codes) for codes in check.status]}
-                    for url in check.urls
-                ],
+                "fast_interval": check.fast_interval,
+                "slow_interval": check.slow_interval,
+                "targets": [_target(check, url, show_secrets=show_secrets) for url in check.urls],
             }
             for check in plan.http_checks
         ],
     }
     return json.dumps(described, indent=2) + "\n"
+
+
+def _target(check: HttpCheck, url: str, *, show_secrets: bool) -> dict[str, object]:
+    """One target of http-checker.json; what has its default there is left out."""
+    described: dict[str, object] = {
+        "url": url if show_secrets else masked_url(url),
+        "status": [list(codes) for codes in check.status],
+    }
+    if check.headers:
+        described["headers"] = {name: value if show_secrets else "********" for name, value in check.headers}
+    if check.body is not None:
+        described["body"] = check.body
+    if check.follows:
+        described["follow"] = True
+    if url.startswith("https:") and check.ca_file is not None:
+        described["ca_file"] = str(check.ca_file)
+    if url.startswith("https:") and check.is_insecure:
+        described["insecure"] = True
+    return described
 
 
 def _peers(plan: Plan) -> str:

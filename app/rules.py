@@ -7,7 +7,7 @@ raises NotUsableError, and the others still report, so that the operator sees ev
 from __future__ import annotations
 
 import os
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from app.errors import Problem
@@ -183,6 +183,51 @@ def _one_check(asked: InstanceSettings, _settings: Settings, _host: Host) -> Ite
         yield Problem(asked.variable("KA_OVERRIDE_CHECK"), sentence)
 
 
+def _tls_fits(asked: InstanceSettings, _settings: Settings, _host: Host) -> Iterator[Problem]:
+    ca_file = asked.checks.check_ca_file
+    variable = asked.variable("KA_CHECK_CA_FILE")
+    if ca_file is not None and asked.checks.check_insecure:
+        other = asked.variable("KA_CHECK_INSECURE")
+        yield Problem(variable, f"cannot be set together with {other} true; leave one of them out")
+    elif ca_file is not None and not ca_file.is_file():
+        yield Problem(variable, f"cannot be {ca_file}; there is no such file")
+
+
+def _header_fits(asked: InstanceSettings, _settings: Settings, _host: Host) -> Iterator[Problem]:
+    names = [name.lower() for name, _ in asked.checks.check_headers]
+    variable = asked.variable("KA_CHECK_HEADERS")
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield Problem(variable, f"cannot have {name} twice; each header must be named once")
+    if "authorization" in names and any(
+        "@" in url.split("//", 1)[-1].split("/")[0] for url in asked.checks.enable_check
+    ):
+        sentence = "cannot have authorization beside credentials in a URL; leave one of them out"
+        yield Problem(variable, sentence)
+
+
+def _weight_can_matter(asked: InstanceSettings, settings: Settings, host: Host) -> Iterator[Problem]:
+    weight = asked.checks.check_weight
+    if not weight:
+        return
+    variable = asked.variable("KA_CHECK_WEIGHT")
+    priority = asked_priority(asked, settings, host)
+    if not preempts(asked, settings, host):
+        why = f"{asked.variable('KA_PRIORITY')} auto" if priority == AUTO else f"{asked.variable('KA_NOPREEMPT')} true"
+        sentence = f"cannot be {weight} with {why}: no peer takes over from a master that lives, whatever its priority"
+        yield Problem(variable, f"{sentence}; it must be 0, or {asked.variable('KA_NOPREEMPT')} false")
+    elif isinstance(priority, int) and weight > 0 and priority == PRIORITY_OWNER - 1:
+        sentence = f"cannot be {weight} with priority {priority}, which nothing can raise; it must be below 0"
+        yield Problem(variable, f"{sentence}, or the priority lower")
+    known = sorted(number for _, number in asked.vrrp.priority_by_node)
+    gap = min((high - low for low, high in pairwise(known)), default=0)
+    if gap > abs(weight):
+        sentence = (
+            f"cannot be {weight}, for the priorities of the nodes are {gap} and more apart and no order would change"
+        )
+        yield Problem(variable, f"{sentence}; it must be 0, or more than {gap} either way")
+
+
 def _check_can_run(asked: InstanceSettings, settings: Settings, _host: Host) -> Iterator[Problem]:
     if asked.checks.override_check:
         yield from _script(asked.variable("KA_OVERRIDE_CHECK"), settings.places.data_dir, asked.checks.override_check)
@@ -277,6 +322,9 @@ INSTANCE_RULES: tuple[Callable[[InstanceSettings, Settings, Host], Iterator[Prob
     _preemption_fits,
     _owner_has_no_weight,
     _one_check,
+    _tls_fits,
+    _header_fits,
+    _weight_can_matter,
     _check_can_run,
 )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from app import keepalived
-from app.checks.verdict import Heartbeat, Verdict
+from app.checks.verdict import Heartbeat, Verdict, write_atomically
 from app.errors import EXIT_STOPPED, ConfigError, Problem
 from app.host import missing_capabilities
 from app.layout import DEV_LOG, Layout
@@ -115,6 +115,7 @@ def write_files(plan: Plan, files: Sequence[File]) -> None:
     for script in plan.script_checks:
         layout.override_state(script.name).mkdir(mode=0o755, parents=True)
         owned.append((layout.override_state(script.name), plan.script_user))
+    write_atomically(layout.drain, "0\n")
     layout.log_dir.mkdir(mode=0o755)
     layout.dumps.mkdir(mode=0o700)
     for path, account in owned:

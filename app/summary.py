@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.plan import HttpCheck
-from app.render import masked_url, route_text
+from app.render import route_text
+from app.settings.checks import masked_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from app.checks import address
 from app.settings.area import Area
-from app.settings.text import TextList, integer, matching, seconds
+from app.settings.text import Text, TextList, boolean, directory, integer, matching, seconds
 
 #: A range of HTTP status codes, both ends included.
 StatusRange = tuple[int, int]
@@ -22,17 +23,47 @@ WEIGHT_RANGE = (-253, 253)
 SCRIPT_PATTERN = r"[A-Za-z0-9_+][A-Za-z0-9_.+-]*"
 SCRIPT_FORM = "the name of an executable in scripts/, no path, no arguments"
 
-_URL_FORM = "an http:// or https:// URL"
+HTTP_FORM = "an http:// or https:// URL"
+TARGET_FORM = "URLs that begin with http://, https://, http+unix:// or tcp://HOST:PORT"
+HEADER_FORM = "headers as Name: value, with ; between them"
+
+
+def masked_url(url: str) -> str:
+    """``url`` without the credentials in it, be it a good one or not."""
+    return re.sub(r"//[^/]*@", "//***@", url)
 
 
 def http_url(text: str) -> str:
-    """An http(s) URL as aiohttp can ask for it; raises ValueError."""
+    """An http(s) URL; raises ValueError."""
+    if not text.startswith(("http://", "https://")):
+        raise ValueError
+    return target_url(text)
+
+
+def target_url(text: str) -> str:
+    """A URL that the http-checker can ask; raises ValueError."""
     try:
-        parts = urlsplit(text)
-        is_usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and text.isprintable()
-    except ValueError:  # a port out of range, a bracket that is never closed
-        is_usable = False
-    if not is_usable:
+        address.parse(text)
+    except address.AddressError:
+        raise ValueError from None
+    return text
+
+
+def _header(text: str) -> tuple[str, str]:
+    """``Name: value``; raises ValueError."""
+    name, colon, value = text.partition(":")
+    if not colon or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not value.strip().isprintable():
+        raise ValueError
+    return name, value.strip()
+
+
+def _regular_expression(text: str) -> str:
+    """A regular expression of Python's; raises ValueError."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"a regular expression ({error.msg})") from None
+    if not text.isprintable():
         raise ValueError
     return text
 
@@ -48,8 +79,10 @@ def _status(text: str) -> StatusRange:
 class Checks(Area):
     """The health checks."""
 
-    enable_check: Annotated[tuple[str, ...], TextList(_URL_FORM, http_url)] = Field(
-        default=(), description="URLs that must all answer; otherwise the node gives its VIPs away."
+    enable_check: Annotated[tuple[str, ...], TextList(TARGET_FORM, target_url, mask=masked_url)] = Field(
+        default=(),
+        description="URLs that must all answer; otherwise the node gives its VIPs away. tcp:// only connects; "
+        "http+unix://%2Frun%2Fweb.sock/health asks over a socket.",
     )
     override_check: Annotated[
         str | None,
@@ -80,3 +113,24 @@ class Checks(Area):
     check_status: Annotated[
         tuple[StatusRange, ...], TextList("HTTP status codes such as 200 or 200-299,301", _status)
     ] = Field(default=((200, 200),), description="The HTTP status codes that count as healthy.")
+    check_headers: Annotated[
+        tuple[tuple[str, str], ...], TextList(HEADER_FORM, _header, secret=True, separator=r"\s*[;\n]\s*")
+    ] = Field(default=(), description="Headers of each request, for example Host: www.example.org.")
+    check_body: Annotated[str | None, Text("a regular expression", _regular_expression)] = Field(
+        default=None, description="A regular expression that the first 64 KiB of the answer must match somewhere."
+    )
+    check_follow: Annotated[bool, boolean()] = Field(default=False, description="Whether redirects are followed.")
+    check_ca_file: Annotated[Path | None, directory("an absolute path of a file")] = Field(
+        default=None, description="The certificates of the authorities that a https:// target may be signed by."
+    )
+    check_insecure: Annotated[bool, boolean()] = Field(
+        default=False, description="Whether certificates of https:// targets go unchecked."
+    )
+    check_fast_interval: Annotated[float | None, seconds("0.1", "3600")] = Field(
+        default=None,
+        description="The time between two checks while a change is pending, so that fall 3 need not cost three "
+        "intervals. Unset: KA_CHECK_INTERVAL.",
+    )
+    check_slow_interval: Annotated[float | None, seconds("0.1", "3600")] = Field(
+        default=None, description="The time between two checks while the node is down. Unset: KA_CHECK_INTERVAL."
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,19 +9,7 @@ from pydantic import Field
 
 from app.layout import DEFAULT_RUN_DIR
 from app.settings.area import Area
-from app.settings.text import Text, matching
-
-
-def directory() -> Text[Path]:
-    """An absolute path that needs no quoting in any of the rendered files."""
-
-    def parse(text: str) -> Path:
-        path = Path(text)
-        if not re.fullmatch(r"(/[A-Za-z0-9_.+-]+)+/?", text) or ".." in path.parts:
-            raise ValueError
-        return path
-
-    return Text("an absolute path of letters, digits and _.+-/", parse)
+from app.settings.text import directory, matching
 
 
 class Places(Area):

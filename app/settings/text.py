@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic_core import PydanticCustomError, core_schema
@@ -49,12 +50,13 @@ class Text(Generic[T]):
     """Parses a variable's text.
 
     ``parse`` raises ValueError for what it does not accept; a ValueError with an argument says what would be right
-    in place of ``accepts``. A ``secret`` value never appears in an error.
+    in place of ``accepts``. A ``secret`` value never appears in an error; ``mask`` takes secret parts out of others.
     """
 
     accepts: str
     parse: Callable[[str], T]
     secret: bool = False
+    mask: Callable[[str], str] = str
 
     def validate(self, value: Any) -> Any:
         """The parsed value; what is no text (a default) stays as it is. Raises PydanticCustomError."""
@@ -65,7 +67,8 @@ class Text(Generic[T]):
             return self.parse(text)
         except ValueError as error:
             accepts = str(error.args[0]) if error.args else self.accepts
-            raise wrong(f"a text of {len(text)} characters" if self.secret else text, accepts) from None
+            found = f"a text of {len(text)} characters" if self.secret else self.mask(text)
+            raise wrong(found, accepts) from None
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.validate)
@@ -138,6 +141,18 @@ def matching(pattern: str, accepts: str) -> Text[str]:
         return text
 
     return Text(accepts, parse)
+
+
+def directory(accepts: str = "an absolute path") -> Text[Path]:
+    """An absolute path that needs no quoting in any of the rendered files."""
+
+    def parse(text: str) -> Path:
+        path = Path(text)
+        if not re.fullmatch(r"(/[A-Za-z0-9_.+-]+)+/?", text) or ".." in path.parts:
+            raise ValueError
+        return path
+
+    return Text(f"{accepts}, of letters, digits and _.+-/", parse)
 
 
 def or_auto(text: Text[T]) -> Text[T | str]:

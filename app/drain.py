@@ -1,0 +1,48 @@
+"""``ka drain`` and ``ka undrain``: hands the VIPs over before maintenance, and takes part again.
+
+The node is out until ``ka undrain`` or its next start.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from app.checks.verdict import write_atomically
+from app.state import NoAnswerError, State, ask, held
+
+if TYPE_CHECKING:
+    from app.layout import Layout
+
+#: Seconds that the hand-over may take; it takes some milliseconds.
+PATIENCE = 5.0
+EXIT_DONE = 0
+EXIT_NOT_DONE = 1
+
+
+def drain(layout: Layout) -> tuple[int, str]:
+    """Gives every VIP of this node away and keeps it from taking one; the exit status and a sentence."""
+    try:
+        ask(layout)
+        write_atomically(layout.drain, "1\n")
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            claims = ask(layout)
+            here = held([address for claim in claims for address in claim.addresses])
+            if not here and all(claim.state is State.FAULT for claim in claims):
+                return EXIT_DONE, "drained: this node holds no VIP and takes none until ka undrain"
+            if time.monotonic() > deadline:
+                return EXIT_NOT_DONE, f"not drained within {PATIENCE:g} s: this node holds {', '.join(sorted(here))}"
+            time.sleep(0.01)
+    except NoAnswerError as error:
+        return EXIT_NOT_DONE, f"cannot drain: {error}"
+
+
+def undrain(layout: Layout) -> tuple[int, str]:
+    """Takes part again; the exit status and a sentence."""
+    try:
+        ask(layout)
+    except NoAnswerError as error:
+        return EXIT_NOT_DONE, f"cannot undrain: {error}"
+    write_atomically(layout.drain, "0\n")
+    return EXIT_DONE, "this node takes part again"
