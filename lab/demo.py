@@ -18,6 +18,7 @@ from lab.network import Lab
 if TYPE_CHECKING:
     from lab.client import Client
     from lab.node import Node
+    from lab.watch import AddressEvent
 
 VIP = "203.0.113.10"
 ENVIRONMENT = {
@@ -144,23 +145,27 @@ class Demo:
 
     def _watch(self, cause: str, client: Client, asked: float, before: Node, after: Node) -> None:
         taken = self._lab.wait_holder(VIP, after, since=asked, timeout=PATIENCE)
+        gap = self._gap(asked, before, taken)
+        client.wait_answer(after, since=taken.time, timeout=PATIENCE)
+        client.wait_requests(len(client.requests) + ANSWERS_TO_SEE)
+        lost = sum(1 for request in client.lost if request.time >= asked)
+        if before.running and gap:
+            self._screen.line(f"{before.name} gives {VIP} up", moment=taken.time - gap)
+        later = f", {gap * 1000:.0f} ms later" if gap else ": it took over, the other let go after that"
+        self._screen.line(f"{after.name} holds {VIP}{later}", moment=taken.time, colour="32")
+        self._screen.line(f"{self._answered(client)} answers; requests lost: {lost}", colour="33" if lost else "")
+        self._hand_overs.append(HandOver(cause, after.name, gap, lost))
+
+    def _gap(self, asked: float, before: Node, taken: AddressEvent) -> float:
+        """Seconds without a holder. A dead machine gives nothing up: its VIP is out of service from its death on."""
+        if not before.running:
+            return taken.time - asked
         given_up = [
             event.time
             for event in self._lab.timeline(VIP)
             if event.node == before.name and not event.added and asked <= event.time <= taken.time
         ]
-        # A dead machine gives nothing up: its VIP is out of service from the moment of its death.
-        gone = given_up[-1] if given_up and before.running else asked
-        client.wait_answer(after, since=taken.time, timeout=PATIENCE)
-        client.wait_requests(len(client.requests) + ANSWERS_TO_SEE)
-        lost = sum(1 for request in client.lost if request.time >= asked)
-        gap = max(taken.time - gone, 0.0)
-        if before.running:
-            self._screen.line(f"{before.name} gives {VIP} up", moment=gone)
-        text = f"{after.name} holds {VIP}, {gap * 1000:.0f} ms later"
-        self._screen.line(text, moment=taken.time, colour="32")
-        self._screen.line(f"{self._answered(client)} answers; requests lost: {lost}", colour="33" if lost else "")
-        self._hand_overs.append(HandOver(cause, after.name, gap, lost))
+        return taken.time - given_up[-1] if given_up else 0.0
 
     @staticmethod
     def _answered(client: Client) -> str:

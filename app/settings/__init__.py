@@ -73,9 +73,9 @@ def load(environ: Mapping[str, str]) -> Loaded:
     found: dict[Problem, None] = dict.fromkeys(cleaned.problems)
 
     def read(area: type[AnyArea], values: Mapping[str, str], named: Callable[[str], str] = str) -> AnyArea:
-        settings, problems = area.read(values)
-        renamed = (Problem(named(problem.subject), problem.sentence) for problem in problems)
-        found.update((problem, None) for problem in renamed if problem.subject not in reported)
+        unread = {plain for plain, _, _ in area.variables() if named(plain) in reported}
+        settings, problems = area.read(values, unread)
+        found.update((Problem(named(problem.subject), problem.sentence), None) for problem in problems)
         return settings
 
     def instance(name: str) -> InstanceSettings:

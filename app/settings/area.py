@@ -12,7 +12,7 @@ from app.errors import Problem
 from app.settings.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from pydantic.fields import FieldInfo
     from pydantic_settings import PydanticBaseSettingsSource
@@ -64,22 +64,25 @@ class Area(BaseSettings):
             yield variable(name), field, next(item for item in field.metadata if isinstance(item, Text))
 
     @classmethod
-    def read(cls, environ: Mapping[str, str]) -> tuple[Self, list[Problem]]:
+    def read(cls, environ: Mapping[str, str], unread: Collection[str] = ()) -> tuple[Self, list[Problem]]:
         """The area as ``environ`` (cleaned: see app.settings.environment) describes it, and its problems.
 
-        When there are problems, the settings that are wrong raise NotUsableError when they are asked for.
+        ``unread`` are variables whose value could not be read; they are neither missing nor have they their default.
+        What is wrong raises NotUsableError when it is asked for.
         """
-        try:
-            return cls(environ=environ), []
-        except ValidationError as error:
-            found = error.errors(include_input=False, include_url=False, include_context=False)
         problems = []
-        for detail in found:
-            name = str(detail["loc"][0]).removeprefix(PREFIX).lower()
-            must = next(text.accepts for full, _, text in cls.variables() if full == variable(name))
-            is_missing = detail["type"] == "missing"
-            problems.append(Problem(variable(name), f"is not set; it must be {must}" if is_missing else detail["msg"]))
-        return cls._without({problem.subject for problem in problems}, environ), problems
+        try:
+            area = cls(environ=environ)
+        except ValidationError as error:
+            area = None
+            for detail in error.errors(include_input=False, include_url=False, include_context=False):
+                name = variable(str(detail["loc"][0]).removeprefix(PREFIX.lower()))
+                must = next(text.accepts for full, _, text in cls.variables() if full == name)
+                is_missing = detail["type"] == "missing"
+                problems.append(Problem(name, f"is not set; it must be {must}" if is_missing else detail["msg"]))
+        problems = [problem for problem in problems if problem.subject not in unread]
+        wrong = {problem.subject for problem in problems} | {full for full, _, _ in cls.variables() if full in unread}
+        return (area if area is not None and not wrong else cls._without(wrong, environ)), problems
 
     @classmethod
     def _without(cls, wrong: set[str], environ: Mapping[str, str]) -> Self:
