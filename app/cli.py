@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    # The kernel hands PID 1 no signal without a handler; the import alone takes a while, and what follows may wait.
+    # Straight out: not every library lets an exception through that comes from nowhere.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_STOPPED))
     from app.run import run  # noqa: PLC0415
 
     run(environ)

@@ -5,6 +5,7 @@ The node is out until ``ka undrain`` or its next start.
 
 from __future__ import annotations
 
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -32,9 +33,10 @@ def drain(layout: Layout) -> tuple[int, str]:
             if not here and all(claim.state is State.FAULT for claim in claims):
                 return EXIT_DONE, "drained: this node holds no VIP and takes none until ka undrain"
             if time.monotonic() > deadline:
-                return EXIT_NOT_DONE, f"not drained within {PATIENCE:g} s: this node holds {', '.join(sorted(here))}"
+                does = f"holds {', '.join(sorted(here))}" if here else "still takes part"
+                return EXIT_NOT_DONE, f"not drained within {PATIENCE:g} s: this node {does}"
             time.sleep(0.01)
-    except NoAnswerError as error:
+    except (NoAnswerError, OSError, subprocess.CalledProcessError) as error:
         return EXIT_NOT_DONE, f"cannot drain: {error}"
 
 
@@ -42,7 +44,7 @@ def undrain(layout: Layout) -> tuple[int, str]:
     """Takes part again; the exit status and a sentence."""
     try:
         ask(layout)
-    except NoAnswerError as error:
+        write_atomically(layout.drain, "0\n")
+    except (NoAnswerError, OSError) as error:
         return EXIT_NOT_DONE, f"cannot undrain: {error}"
-    write_atomically(layout.drain, "0\n")
     return EXIT_DONE, "this node takes part again"

@@ -18,6 +18,10 @@ DEATHS = 5
 #: ... within this many seconds has failed for good.
 WITHIN = 60.0
 
+#: A node whose log forwarder dies again and again still serves, and PID 1 keeps its lines: no reason to give a VIP
+#: away. One that cannot be started at all is.
+SPARED = frozenset({"log-forwarder"})
+
 
 class Guard:
     """Remembers deaths, and decides when there were too many."""
@@ -33,6 +37,8 @@ class Guard:
         if event == "PROCESS_STATE_FATAL":
             return f"{program} could not be started"
         if expected:
+            return None
+        if program in SPARED:
             return None
         deaths = self._deaths[program]
         deaths.append(now)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import pwd
 import socket
 import subprocess
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +71,7 @@ class Host:
 def observe(
     peers: Iterable[IPAddress | str] = (), known_names: Mapping[str, tuple[IPAddress, ...]] | None = None
 ) -> Host:
-    """Asks the machine, and DNS for the names among ``peers``; ``known_names`` stand in for an answer that fails.
+    """Asks the machine, and DNS for the names among ``peers``; ``known_names`` are what they keep standing for.
 
     Raises ConfigError when iproute2 is not there.
     """
@@ -98,27 +100,36 @@ def observe(
     for peer in peers:
         if not isinstance(peer, str):
             asked.add(peer)
-        elif found := resolve(peer) or (known_names or {}).get(peer, ()):
-            known[peer] = found
+        else:
+            answers = (resolve(peer), (known_names or {}).get(peer))
+            found = {address for answer in answers for address in answer or ()}
+            if answers != (None, None):
+                known[peer] = tuple(sorted(found, key=lambda address: (address.version, int(address))))
             asked.update(found)
     own = {address.ip for link in links for address in link.addresses}
     sources = {peer: source for peer in sorted(asked - own, key=str) if (source := _source(peer))}
     return Host(socket.gethostname(), links, default_links, accounts, known, sources)
 
 
-def resolve(name: str) -> tuple[IPAddress, ...]:
-    """The addresses of a DNS name, IPv4 and IPv6, sorted; empty when it has none or nobody answers."""
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_RAW)
-    except OSError:
-        return ()
+def resolve(name: str) -> set[IPAddress] | None:
+    """The addresses of a DNS name, IPv4 and IPv6; None when it has none or nobody answers, and nothing in it when it is
+    only a name of this machine itself."""
+    found: list[Any] = []
+
+    def look_up() -> None:
+        with contextlib.suppress(OSError):
+            found.extend(socket.getaddrinfo(name, None, type=socket.SOCK_RAW))
+
+    # A signal gets through to who waits for a thread, but not to a look-up that waits for its answer.
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join()
+    if not found:
+        return None
     # No peer on another host can use a loopback address (Debian's /etc/hosts gives 127.0.1.1 for the host's own name),
     # nor a link-local one with our scope.
     texts = {str(entry[4][0]) for entry in found}
-    addresses = {
-        address for text in texts if "%" not in text and not (address := ipaddress.ip_address(text)).is_loopback
-    }
-    return tuple(sorted(addresses, key=lambda address: (address.version, int(address))))
+    return {address for text in texts if "%" not in text and not (address := ipaddress.ip_address(text)).is_loopback}
 
 
 def _source(peer: IPAddress) -> IPAddress | None:

@@ -14,6 +14,9 @@ from app.errors import Problem
 #: A test takes 40 ms; one that takes longer than this (seconds) hangs.
 TEST_TIMEOUT = 20
 
+#: The last line of what was rendered: without it the file was cut off, perhaps between two blocks.
+END = "\n# The end.\n"
+
 #: What keepalived says, with status 0 or to the log alone, of parts it will not run as they were meant.
 _DISABLED = re.compile(
     r"skipping|ignoring|disabl|unsafe|not accessible|does(?:n't| not) exist|Unable to", re.IGNORECASE
@@ -31,6 +34,8 @@ def test(path: Path) -> list[Problem]:
             status, said = _config_test_as_root(path)
     except FileNotFoundError:
         return [Problem("keepalived", "is not installed; install the package keepalived")]
+    except OSError as error:
+        return [Problem("keepalived", f"cannot be run: {error.strerror}; install the package keepalived again")]
     except subprocess.TimeoutExpired:
         return [Problem("keepalived", f"did not finish testing {path} within {TEST_TIMEOUT} s")]
     if status == 0:
@@ -63,8 +68,12 @@ def _config_test(path: Path) -> tuple[int, list[str]]:
         check=False,
         timeout=TEST_TIMEOUT,
     )
-    lines = (line.strip() for line in (done.stdout + done.stderr).splitlines())
-    return done.returncode, list(dict.fromkeys(line for line in lines if line))
+    # keepalived says most things twice, once with the file and once without: the longer one says more.
+    said: dict[str, str] = {}
+    for line in (done.stdout + done.stderr).splitlines():
+        key = re.sub(r"\((?:\S+: )?(Line \d+)\)", r"(\1)", line.strip())
+        said[key] = max(said.get(key, ""), line.strip().replace(f"({path}: ", "("), key=len)
+    return done.returncode, [line for line in said.values() if line]
 
 
 def _config_test_as_root(path: Path) -> tuple[int, list[str]]:
@@ -81,7 +90,7 @@ def _config_test_as_root(path: Path) -> tuple[int, list[str]]:
 
 
 def _is_whole(text: str) -> bool:
-    """Whether every brace and quotation is closed; a file that was cut off is not. Comments do not count."""
+    """Whether it has its end, and every brace and quotation is closed. Comments do not count."""
     depth = 0
     for line in text.splitlines():
         code = re.sub(r"[#!].*", "", re.sub(r'"[^"]*"', "", line))
@@ -90,4 +99,4 @@ def _is_whole(text: str) -> bool:
         depth += code.count("{") - code.count("}")
         if depth < 0:
             return False
-    return depth == 0 and bool(text.strip()) and text.endswith("\n")
+    return depth == 0 and text.endswith(END)

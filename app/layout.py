@@ -25,13 +25,17 @@ class Layout:
 
     run_dir: Path
 
+    #: What runs the wrappers. Not by its link: keepalived 2.3 takes a link on the way for insecure (scripts of root).
+    SHELL = Path("/bin/sh").resolve()
+
     #: The watchdog's name in keepalived.conf.
     WATCHDOG = "http-watchdog"
 
     #: The files of one start, which the next one removes; directories apart.
     OWN_FILES = frozenset(
         {
-            *("keepalived.conf", "rsyslog.conf", "http-checker.json", "peers.json"),
+            *("keepalived.conf", "rsyslog.conf", "log.json", "log-socket", "log-input"),
+            *("http-checker.json", "peers.json", "notifier.json"),
             *("environment", "vips", "opening", "notify", "drain"),
             *("keepalived.pid", "keepalived-vrrp.pid", "supervisord.pid"),
         }
@@ -51,6 +55,11 @@ class Layout:
     def transitions(self) -> Path:
         """The FIFO that keepalived writes every transition to, for the notifier."""
         return self.run_dir / "notifier" / "transitions"
+
+    @property
+    def journal(self) -> Path:
+        """What a notifier leaves to the next one; written by the script user."""
+        return self.run_dir / "notifier" / "journal"
 
     @property
     def dumps(self) -> Path:
@@ -86,6 +95,11 @@ class Layout:
         return self.verdicts / check
 
     @property
+    def checker_report(self) -> Path:
+        """The state of every target and why, by the http-checker, as JSON. No check can be called so."""
+        return self.verdicts / "report.json"
+
+    @property
     def heartbeat(self) -> Path:
         """Until when the http-checker is to be believed."""
         return self.verdicts / "heartbeat"
@@ -115,9 +129,29 @@ class Layout:
         return self.run_dir / "log"
 
     @property
+    def log_config(self) -> Path:
+        """What PID 1 must know to write the log. Only root reads it: the secrets to mask are in it."""
+        return self.run_dir / "log.json"
+
+    @property
     def log_socket(self) -> Path:
-        """What /dev/log leads to."""
-        return self.log_dir / "socket"
+        """What /dev/log leads to; PID 1 reads it."""
+        return self.run_dir / "log-socket"
+
+    @property
+    def log_input(self) -> Path:
+        """Where PID 1 hands lines to the log forwarder."""
+        return self.run_dir / "log-input"
+
+    @property
+    def spool(self) -> Path:
+        """What waits for servers that are away, where the operator names no directory for it."""
+        return self.run_dir / "spool"
+
+    @property
+    def tls(self) -> Path:
+        """Copies of the operator's certificates, for the log forwarder."""
+        return self.run_dir / "tls"
 
     @property
     def ready_socket(self) -> Path:
@@ -128,6 +162,11 @@ class Layout:
     def vips(self) -> Path:
         """Every address that may have to be removed from this host, one a line."""
         return self.run_dir / "vips"
+
+    @property
+    def marker(self) -> Path:
+        """Says that the directory is ours, to be cleared at a start."""
+        return self.run_dir / ".docker-keepalived"
 
     @property
     def environment(self) -> Path:

@@ -39,6 +39,11 @@ class Held:
     def __str__(self) -> str:
         return f"{self.address}/{self.prefix} dev {self.link}"
 
+    @property
+    def subnet(self) -> tuple[str, ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """The link and the network whose addresses depend on each other."""
+        return self.link, ipaddress.ip_network(f"{self.address}/{self.prefix}", strict=False)
+
 
 @dataclass(frozen=True)
 class Swept:
@@ -108,7 +113,23 @@ def _vrrp_is_spoken() -> bool:
 
 
 def _remove(addresses: Iterable[Held]) -> None:
-    commands = "".join(f"address del {held}\n" for held in addresses)
+    """Removes ``addresses``. Raises subprocess.CalledProcessError when one of them stays."""
+    gone = set(addresses)
+    if not gone:
+        return
+    before = set(_addresses())
+    _batch("del", gone & before)
+    after = set(_addresses())
+    # The first address of an IPv4 subnet takes the others with it, unless net.ipv4.conf.*.promote_secondaries is set.
+    # What another keepalived gave up meanwhile is marked, or was not in the same subnet of the same link.
+    neighbours = {held.subnet for held in gone}
+    _batch("add", {held for held in before - gone - after if held.subnet in neighbours and not held.is_marked})
+    if stayed := after & gone:
+        raise subprocess.CalledProcessError(1, "ip", stderr=f"{', '.join(map(str, stayed))} cannot be removed")
+
+
+def _batch(verb: str, addresses: Iterable[Held]) -> None:
+    commands = "".join(f"address {verb} {held}\n" for held in addresses)
     if commands:
         # -force: one that is gone already does not keep the others.
         subprocess.run(["ip", "-force", "-batch", "-"], input=commands, check=False, capture_output=True, text=True)

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from app.watch_peers import JOINED, LISTED
 
 if TYPE_CHECKING:
     from app.host import Host
     from app.settings.instance import InstanceSettings
     from app.settings.routes import IPAddress
 
+#: Where a node sends its adverts that has no peer now, by IP version: the loopback, and a group that never leaves the
+#: machine. keepalived takes no unicast instance without a peer, and when one that was multicast becomes unicast it
+#: starts that one anew: the first peer to come would cost the VIP.
+NOBODY: dict[int, IPAddress] = {4: ipaddress.IPv4Address("127.0.0.1"), 6: ipaddress.IPv6Address("ff01::1")}
+
 
 @dataclass(frozen=True)
 class Peering:
-    """The other nodes, and the address to speak to them from.
+    """The other nodes, the address to speak to them from, and the gate that opens when this node may take part.
 
-    Nobody: multicast, because that was asked for or because this node is the only one that its list names.
+    Without ``receivers``: multicast.
     """
 
     source: IPAddress | None = None
     others: tuple[IPAddress, ...] = ()
+    receivers: tuple[IPAddress, ...] = ()
+    gate: str | None = None
 
 
 def listed(asked: InstanceSettings, host: Host, version: int) -> tuple[IPAddress, ...]:
@@ -40,7 +50,20 @@ def source_of(asked: InstanceSettings, host: Host, version: int) -> IPAddress | 
     return next(iter(own), None) or next((host.sources[peer] for peer in everyone if peer in host.sources), None)
 
 
-def peering_of(asked: InstanceSettings, host: Host, version: int) -> Peering:
-    """The peers over one IP version; this host's own addresses are not among them."""
+def peering_of(asked: InstanceSettings, host: Host, version: int, *, is_auto: bool) -> Peering:
+    """The peers over one IP version; this host's own addresses are not among them.
+
+    ``is_auto``: the priority comes from the list, so this node must be on it.
+    """
+    if not asked.peers.unicast_peers:
+        return Peering()
     others = tuple(address for address in listed(asked, host, version) if address not in host.own_addresses)
-    return Peering(source_of(asked, host, version), others) if others else Peering()
+    # What all know by heart nobody has to learn first.
+    is_known = any(peer in host.own_addresses for peer in asked.peers.unicast_peers if not isinstance(peer, str))
+    has_names = any(isinstance(peer, str) for peer in asked.peers.unicast_peers)
+    return Peering(
+        source_of(asked, host, version),
+        others,
+        others or (NOBODY[version],),
+        (LISTED if is_auto else JOINED) if has_names and not is_known else None,
+    )

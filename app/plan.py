@@ -6,8 +6,9 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from app.logs.plan import LogPlan, log_plan
 from app.peers import Peering, listed, peering_of
-from app.priority import preempts, priority_of
+from app.priority import AUTO, asked_priority, preempts, priority_of
 from app.settings.vrrp import DEFAULT_VRID
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ FALLBACK_ACCOUNT = "nobody"
 
 #: The file of the operator's that takes a node out while it is there.
 MAINTENANCE = "maintenance"
-
-#: Seconds that a node with dns: peers listens beyond KA_PEER_REFRESH before it may become master.
-JOIN_MARGIN = 1.0
 
 
 @dataclass(frozen=True)
@@ -141,8 +139,7 @@ class Plan:
     maintenance: Path | None
     siblings: Account
     script_user: Account
-    log_format: str
-    log_level: str
+    log: LogPlan
     warnings: tuple[str, ...]
 
     @property
@@ -168,9 +165,9 @@ class Plan:
         return self.notify is not None or self.notify_url is not None
 
     @property
-    def startup_delay(self) -> float:
-        """Seconds to listen before this node may become master: peers by DNS must have learnt of it first."""
-        return self.peer_refresh + JOIN_MARGIN if self.peer_names else 0.0
+    def gates(self) -> tuple[str, ...]:
+        """What must be open for this node to take part (app.watch_peers), each once."""
+        return tuple(dict.fromkeys(i.peering.gate for i in self.instances if i.peering.gate))
 
 
 def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = ()) -> Plan:
@@ -201,8 +198,7 @@ def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = ()) -> P
         maintenance=places.data_dir / MAINTENANCE if places.data_dir.is_dir() else None,
         siblings=siblings,
         script_user=host.accounts[places.script_user] if places.script_user else siblings,
-        log_format=settings.logs.log_format,
-        log_level=settings.logs.log_level,
+        log=log_plan(settings.logs),
         warnings=tuple(said),
     )
 
@@ -239,10 +235,16 @@ def carrier(asked: InstanceSettings, host: Host) -> str | None:
 
 
 def _link_of_subnet(vips: tuple[Vip, ...], host: Host) -> str | None:
+    """The link with the narrowest subnet that holds the first VIP that any holds."""
     for vip in vips:
-        for link in host.links:
-            if not link.is_loopback and any(vip.address in address.network for address in link.addresses):
-                return link.name
+        found = [
+            (address.network.prefixlen, link.name)
+            for link in host.links
+            for address in link.addresses
+            if not link.is_loopback and vip.address in address.network
+        ]
+        if found:
+            return max(found)[1]
     return None
 
 
@@ -273,6 +275,7 @@ def _instances(
     check = _check(asked, settings, checks)
     over = transports(asked, host)
     priority, reason = priority_of(asked, settings, host)
+    is_auto = asked_priority(asked, settings, host) == AUTO
     for transport in over:
         version = version_of(asked, transport)
         if vrrp.auth_pass is None and version == 2:
@@ -301,8 +304,9 @@ def _instances(
                 if (family := address.address.version) in mine
             ),
             routes=tuple(_with_link(route, vip_link) for route in asked.addresses.routes if route.version in mine),
-            track_interfaces=asked.addresses.track_interfaces,
-            peering=peering_of(asked, host, transport),
+            # keepalived watches the link of the adverts anyway, and refuses to be told so.
+            track_interfaces=tuple(name for name in asked.addresses.track_interfaces if name != link),
+            peering=peering_of(asked, host, transport, is_auto=is_auto),
             check=check,
         )
 

@@ -26,7 +26,10 @@ SAY_AGAIN = 10.0
 
 
 def prepare(environ: Mapping[str, str], *, known_names: Mapping[str, tuple[IPAddress, ...]] | None = None) -> Plan:
-    """The plan. ``known_names`` stand in for DNS names that have no answer now. Raises ConfigError."""
+    """The plan. ``known_names`` are the addresses that DNS names keep, whatever they stand for now.
+
+    Raises ConfigError.
+    """
     loaded = load(environ)
     host = observe(_peers(loaded.settings), known_names or {})
     found = [*loaded.problems, *problems(loaded.settings, host)]

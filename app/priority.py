@@ -22,7 +22,7 @@ def asked_priority(asked: InstanceSettings, settings: Settings, host: Host) -> i
 
 
 def priority_of(asked: InstanceSettings, settings: Settings, host: Host) -> tuple[int, str]:
-    """The priority and the reason for it. Raises ValueError where app.rules must have refused."""
+    """The priority and the reason for it. Without one of them app.rules has refused."""
     value = asked_priority(asked, settings, host)
     name = settings.node.node_name or host.name
     if isinstance(value, int):
@@ -36,7 +36,14 @@ def priority_of(asked: InstanceSettings, settings: Settings, host: Host) -> tupl
             rank = everyone.index(own)
             reason = f"auto: {own} is number {rank + 1} of {len(everyone)} in {asked.variable('KA_UNICAST_PEERS')}"
             return max(PRIORITY_OWNER - 1 - rank, PRIORITY_RANGE[0]), reason
-    raise ValueError("no priority: app.rules must have refused this")
+    return PRIORITY_OWNER - 1, f"auto: nobody is in {asked.variable('KA_UNICAST_PEERS')} now"
+
+
+def priorities(priority: int, weight: int) -> tuple[int, int]:
+    """What a check with a weight makes of a priority: while it passes, and while it does not."""
+    low, high = PRIORITY_RANGE[0], PRIORITY_OWNER - 1
+    healthy, failed = priority + max(weight, 0), priority + min(weight, 0)
+    return min(max(healthy, low), high), min(max(failed, low), high)
 
 
 def preempts(asked: InstanceSettings, settings: Settings, host: Host) -> bool:

@@ -92,7 +92,7 @@ def _table() -> str:
         lines += textwrap.wrap(f"{variable.accepts}", WIDTH - 4, initial_indent="    ", subsequent_indent="    ")
         lines += textwrap.wrap(variable.description, WIDTH - 4, initial_indent="    ", subsequent_indent="    ")
         lines.append("")
-    lines.append("Every KA_X also reads its value from the file that KA_X_FILE names.")
+    lines += textwrap.wrap(BESIDES, WIDTH)
     return "\n".join(lines) + "\n"
 
 
@@ -101,12 +101,13 @@ def _markdown() -> str:
     for variable in variables():
         default = "**required**" if variable.required else f"`{variable.default}`" if variable.default else "–"
         lines.append(f"| `{variable.name}` | {variable.accepts} | {default} | {variable.description} |")
+    lines += ["", BESIDES]
     return "\n".join(lines) + "\n"
 
 
 def _dotenv() -> str:
     lines = ["# Every variable of docker-keepalived. Made by: ka env --format dotenv"]
-    lines.append("# Each KA_X may also be given as KA_X_FILE, the path of a file that holds the value.")
+    lines += textwrap.wrap(BESIDES, WIDTH, initial_indent="# ", subsequent_indent="# ")
     for variable in variables():
         lines.append("")
         lines += textwrap.wrap(
@@ -120,6 +121,13 @@ def _dotenv() -> str:
 def _json() -> str:
     return json.dumps([asdict(variable) for variable in variables()], indent=2, ensure_ascii=False) + "\n"
 
+
+#: What no single variable's line can say.
+BESIDES = (
+    "Every KA_X can also be given as KA_X_FILE, the path of a file that holds the value. Lists split on commas and "
+    "white space. KA_INSTANCES__NAME__X says KA_X for one more VRRP instance, called NAME: what an instance does not "
+    "say itself it takes from the plain variables, its VIPs and routes apart."
+)
 
 #: What stands in .env.example for what has no default.
 EXAMPLES = {

@@ -5,6 +5,7 @@ A change that is wrong is refused with its sentences, and everything goes on as 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import ipaddress
 import json
@@ -21,6 +22,7 @@ from app.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError, Problem
 from app.layout import Layout
 from app.prepare import prepare
 from app.render import File, render
+from app.watch_peers import GONE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 #: The program that reads a file, by the file's name; keepalived is told by SIGHUP instead.
 READERS = {"http-checker.json": "http-checker", "rsyslog.conf": "log-forwarder", "notifier.json": "notifier"}
+#: The same for what reads its file again by itself, and only has to be started or stopped.
+FOLLOWERS = {"peers.json": "peers"}
 
 
 def reload(layout: Layout) -> list[str]:
@@ -42,10 +46,12 @@ def reload(layout: Layout) -> list[str]:
         plan = prepare(environ, known_names=_last_names(layout))
         files = render(plan, show_secrets=True)
         changed = [file for file in files if _on_disk(layout, file) != file.text]
-        gone = [name for name in READERS if (layout.run_dir / name).exists() and name not in {f.path for f in files}]
+        now = {file.path for file in files}
+        gone = [name for name in (*READERS, *FOLLOWERS) if (layout.run_dir / name).exists() and name not in now]
         if not changed and not gone:
             return []
-        _test(layout, changed)
+        _make_verdicts(layout, plan)
+        _test(layout, plan, changed)
         _apply(layout, plan, changed, gone)
     return [file.path for file in changed] + gone
 
@@ -56,14 +62,32 @@ def _on_disk(layout: Layout, file: File) -> str | None:
 
 
 def _last_names(layout: Layout) -> dict[str, tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, ...]]:
-    """What the names of peers stood for last: a resolver that fails keeps the peers."""
+    """What the names of peers keep standing for: a resolver that fails, and a name that leaves an address out, changes
+    nothing before app.watch_peers says so."""
     if not layout.peers.exists():
         return {}
+    gone = gone_file.read_text(encoding="ascii").split() if (gone_file := layout.run_dir / GONE_FILE).exists() else []
     names = json.loads(layout.peers.read_text(encoding="utf-8"))["names"]
-    return {name: tuple(ipaddress.ip_address(text) for text in texts) for name, texts in names.items() if texts}
+    return {
+        name: tuple(ipaddress.ip_address(text) for text in texts if text not in gone) for name, texts in names.items()
+    }
 
 
-def _test(layout: Layout, changed: Sequence[File]) -> None:
+def _make_verdicts(layout: Layout, plan: Plan) -> None:
+    """keepalived 2.3 refuses to track what is not there, in its test already."""
+    if plan.http_checks and not layout.verdicts.exists():
+        layout.verdicts.mkdir()
+        layout.verdicts.chmod(0o775)
+        os.chown(layout.verdicts, -1, plan.siblings.gid)
+    for check in plan.http_checks:
+        verdict = Verdict(layout.verdict(check.name), str(check.up), str(check.down))
+        if not verdict.path.exists():
+            # A node that has served without this check is not taken out before it failed.
+            verdict.write(up=True)
+            os.chown(verdict.path, plan.siblings.uid, plan.siblings.gid)
+
+
+def _test(layout: Layout, plan: Plan, changed: Sequence[File]) -> None:
     """Raises ConfigError when keepalived would not run the new configuration."""
     for file in changed:
         if layout.run_dir / file.path != layout.keepalived_conf:
@@ -76,24 +100,26 @@ def _test(layout: Layout, changed: Sequence[File]) -> None:
         finally:
             candidate.unlink(missing_ok=True)
         if found:
-            real = str(layout.keepalived_conf)
+            # The operator knows the real path, and his own template better than what it renders to.
+            template = plan.data_dir / "templates" / file.path
+            real = f"{layout.keepalived_conf}{f' (by {template})' if template.exists() else ''}"
             raise ConfigError(
-                *(Problem(p.subject, p.sentence.replace(str(candidate), real)) for p in found),
+                *(Problem(*(text.replace(str(candidate), real) for text in (p.subject, p.sentence))) for p in found)
             )
 
 
 def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[str]) -> None:
     """Writes what changed, and tells the programs that read it. What keepalived will look for is there before it is."""
-    for check in plan.http_checks:
-        verdict = Verdict(layout.verdict(check.name), str(check.up), str(check.down))
-        if not verdict.path.exists():
-            verdict.write(up=False)
-            os.chown(verdict.path, plan.siblings.uid, plan.siblings.gid)
     for script in plan.script_checks:
         state = layout.override_state(script.name)
         if not state.exists():
             state.mkdir(mode=0o755, parents=True)
             os.chown(state, plan.script_user.uid, plan.script_user.gid)
+    started = [FOLLOWERS[f.path] for f in changed if f.path in FOLLOWERS and not (layout.run_dir / f.path).exists()]
+    if "peers" in started:
+        # This node has taken part so far; it goes on, and need not make itself known.
+        for gate in plan.gates:
+            write_atomically(layout.run_dir / gate, "0\n")
     for file in changed:
         write_file(layout, file, plan)
     for name in gone:
@@ -101,12 +127,15 @@ def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[s
     # What keepalived gives up now it removes itself; should it die before, PID 1 still knows the old addresses.
     old = set(layout.vips.read_text(encoding="ascii").split())
     write_atomically(layout.vips, "\n".join(sorted(old | {str(a.address) for a in plan.addresses})) + "\n")
-    restart = [READERS[name] for name in (*(file.path for file in changed), *gone) if name in READERS]
+    restart = [READERS[file.path] for file in changed if file.path in READERS] + started
+    restart += [(READERS | FOLLOWERS)[name] for name in gone]
     if restart:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as pid_1:
             pid_1.sendto(f"X_RESTART={' '.join(restart)}\n".encode(), str(layout.ready_socket))
     if any(layout.run_dir / file.path == layout.keepalived_conf for file in changed):
-        os.kill(int(layout.keepalived_pid_files[0].read_text(encoding="ascii")), signal.SIGHUP)
+        # One that has just died reads the new file when it is started again.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int(layout.keepalived_pid_files[0].read_text(encoding="ascii")), signal.SIGHUP)
 
 
 def write_file(layout: Layout, file: File, plan: Plan) -> None:
@@ -120,6 +149,8 @@ def write_file(layout: Layout, file: File, plan: Plan) -> None:
     fresh.chmod(file.mode)  # whatever the umask is
     if file.for_siblings:
         os.chown(fresh, -1, plan.siblings.gid)
+    elif file.for_script_user:
+        os.chown(fresh, -1, plan.script_user.gid)
     fresh.replace(path)
 
 

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined, TemplateError
 
 from app.errors import ConfigError, Problem
+from app.keepalived import END
 from app.layout import STREAM_FD, Layout
+from app.logs.plan import SYSTEM_CA, log_config
+from app.logs.spool import spool_of
+from app.notifier.post import target
 from app.settings.checks import masked_url
-from app.settings.logs import SEVERITIES
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from app.plan import HttpCheck, Plan
     from app.settings.routes import Route
@@ -27,13 +30,14 @@ if TYPE_CHECKING:
 class File:
     """A rendered file. ``path`` is relative to the run directory; ``mode`` are its permission bits.
 
-    ``for_siblings``: the group of the siblings' account may read it.
+    ``for_siblings``: the group of the siblings' account may read it; ``for_script_user``: that of the script user.
     """
 
     path: str
     text: str
     mode: int
     for_siblings: bool = False
+    for_script_user: bool = False
 
 
 def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
@@ -50,7 +54,11 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
         # The heartbeat is as frequent as the most frequent check.
         "watchdog_interval": min((check.interval for check in plan.http_checks), default=0.0),
         "stream_fd": STREAM_FD,
-        "least_severity": SEVERITIES[plan.log_level],
+        "targets": plan.log.targets,
+        "spool": spool_of(plan),
+        "spool_size": plan.log.spool_size,
+        "tls": plan.log.tls,
+        "tls_ca": layout.tls / "ca.pem" if plan.log.tls and plan.log.tls.ca else SYSTEM_CA,
         "show_secrets": show_secrets,
     }
 
@@ -65,14 +73,18 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
 
     files = [
         # Only root reads it: the password is in it.
-        File("keepalived.conf", text("keepalived.conf"), 0o600),
+        File("keepalived.conf", text("keepalived.conf") + END, 0o600),
         File("rsyslog.conf", text("rsyslog.conf"), 0o644),
+        File("log.json", log_config(plan).to_json(show_secrets=show_secrets), 0o600),
+        *_certificates(plan, show_secrets=show_secrets),
     ]
     if plan.peer_names:
         files.append(File("peers.json", _peers(plan), 0o644))
     if plan.http_checks:
         files.append(File("http-checker.json", _checker(plan, show_secrets=show_secrets), 0o640, for_siblings=True))
         files.append(File("checks/http", text("checks/http"), 0o755))
+    if plan.hooks:
+        files.append(File("notifier.json", _notifier(plan, show_secrets=show_secrets), 0o640, for_script_user=True))
     if plan.maintenance:
         files.append(File("checks/maintenance", text("checks/maintenance"), 0o755))
     files += [
@@ -84,7 +96,8 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
 def _checker(plan: Plan, *, show_secrets: bool) -> str:
     described = {
         "verdicts": str(Layout(plan.run_dir).verdicts),
-        "log_level": plan.log_level,
+        "report": str(Layout(plan.run_dir).checker_report),
+        "log_level": plan.log.levels.of("http-checker"),
         "checks": [
             {
                 "name": check.name,
@@ -123,6 +136,35 @@ def _target(check: HttpCheck, url: str, *, show_secrets: bool) -> dict[str, obje
     return described
 
 
+def _notifier(plan: Plan, *, show_secrets: bool) -> str:
+    layout = Layout(plan.run_dir)
+    url = plan.notify_url.get_secret_value() if plan.notify_url else None
+    described = {
+        "node": plan.node_name,
+        "log_level": plan.log.levels.of("notifier"),
+        "transitions": str(layout.transitions),
+        "journal": str(layout.journal),
+        "script": str(plan.notify) if plan.notify else None,
+        "url": url if url is None or show_secrets else target(url).label,
+        "instances": {
+            instance.name: [str(address.address) for address in instance.addresses] for instance in plan.instances
+        },
+    }
+    return json.dumps(described, indent=2) + "\n"
+
+
+def _certificates(plan: Plan, *, show_secrets: bool) -> Iterator[File]:
+    """Copies of the operator's files, for the log forwarder: it may not be able to read the files themselves."""
+    tls = plan.log.tls
+    if tls and tls.ca is not None:
+        yield File("tls/ca.pem", tls.ca, 0o644)
+    if tls and tls.cert is not None:
+        yield File("tls/cert.pem", tls.cert, 0o644)
+    if tls and tls.key is not None:
+        key = tls.key.get_secret_value() if show_secrets else "********\n"
+        yield File("tls/key.pem", key, 0o640, for_siblings=True)
+
+
 def _peers(plan: Plan) -> str:
     names = {name: [str(address) for address in addresses] for name, addresses in plan.peer_names.items()}
     return json.dumps({"refresh": plan.peer_refresh, "names": names}, indent=2) + "\n"
@@ -146,9 +188,9 @@ def _quoted(text: str) -> str:
     return f'"{text}"'
 
 
-def _rainer(path: Path) -> str:
+def _rainer(value: object) -> str:
     """A string of rsyslog's RainerScript."""
-    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _environment(plan: Plan) -> Environment:

@@ -6,16 +6,21 @@ raises NotUsableError, and the others still report, so that the operator sees ev
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from app.errors import Problem
+from app.logs.rules import LOG_RULES
+from app.own_text import own_templates_are_usable, own_text_is_usable
 from app.peers import listed, source_of
 from app.plan import FALLBACK_ACCOUNT, OWN_ACCOUNT, carrier, transports, version_of
-from app.priority import AUTO, asked_priority, preempts
+from app.priority import AUTO, asked_priority, preempts, priorities
 from app.settings.area import NotUsableError
-from app.settings.vrrp import ADVERT_RANGE_V2, ADVERT_RANGE_V3, DEFAULT_VRID, PRIORITY_OWNER
+from app.settings.instance import MAIN
+from app.settings.vrrp import ADVERT_RANGE_V2, ADVERT_RANGE_V3, DEFAULT_VRID, PRIORITY_OWNER, PRIORITY_RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +30,9 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from app.settings.addresses import Vip
     from app.settings.instance import InstanceSettings
+
+
+NO_SUCH_FILE = os.strerror(errno.ENOENT)
 
 
 def problems(settings: Settings, host: Host) -> list[Problem]:
@@ -65,10 +73,7 @@ def _more_links_exist(asked: InstanceSettings, _settings: Settings, host: Host) 
             yield Problem(asked.variable("KA_TRACK_INTERFACES"), f"cannot be {name}; {_links_of(host)}")
 
 
-def _some_vip(asked: InstanceSettings, _settings: Settings, _host: Host) -> Iterator[Problem]:
-    if not asked.addresses.include:
-        sentence = "cannot be without an address; it must name at least one VIP"
-        yield Problem(asked.variable("KA_INCLUDE"), sentence)
+def _excluded_have_company(asked: InstanceSettings, _settings: Settings, _host: Host) -> Iterator[Problem]:
     families = {vip.address.version for vip in asked.addresses.include}
     for vip in asked.addresses.exclude:
         if families and vip.address.version not in families:
@@ -115,7 +120,9 @@ def _advert_fits(asked: InstanceSettings, _settings: Settings, host: Host) -> It
 
 def _auth_fits(asked: InstanceSettings, _settings: Settings, host: Host) -> Iterator[Problem]:
     families = transports(asked, host)
-    if asked.vrrp.auth_pass and families and all(version_of(asked, family) == 3 for family in families):
+    # What an instance takes from the plain variables it cannot leave out; the plan says that it is not used.
+    is_own = asked.name == MAIN or "KA_AUTH_PASS" in asked.own
+    if is_own and asked.vrrp.auth_pass and families and all(version_of(asked, family) == 3 for family in families):
         by_variable = "KA_VRRP_VERSION or KA_ADVERT_INTERVAL asks for it"
         why = "IPv6" if families == [6] else by_variable
         sentence = f"cannot be used with VRRP version 3 ({why}), which has no passwords; leave it out"
@@ -126,11 +133,15 @@ def _priority_is_said(asked: InstanceSettings, settings: Settings, host: Host) -
     value = asked_priority(asked, settings, host)
     variable = asked.variable("KA_PRIORITY")
     peers = asked.variable("KA_UNICAST_PEERS")
+    nodes = [node for node, _ in asked.vrrp.priority_by_node]
+    for node in dict.fromkeys(nodes):
+        if nodes.count(node) > 1:
+            by_node = asked.variable("KA_PRIORITY_BY_NODE")
+            yield Problem(by_node, f"cannot name {node} again; each node must be named once")
     if value is None:
         name = settings.node.node_name or host.name
-        named = [node for node, _ in asked.vrrp.priority_by_node]
-        by_node = f", and KA_PRIORITY_BY_NODE names {', '.join(named)} but not {name}" if named else ""
-        yield Problem(variable, f"is not set{by_node}; it must be 1–255 or auto")
+        others = f", and KA_PRIORITY_BY_NODE names {', '.join(nodes)} but not {name}" if nodes else ""
+        yield Problem(variable, f"is not set{others}; it must be 1–255 or auto")
     elif value == AUTO and not asked.peers.unicast_peers:
         sentence = f"cannot be auto without {peers}, whose order decides; it must be 1–255, or set {peers}"
         yield Problem(variable, sentence)
@@ -139,12 +150,22 @@ def _priority_is_said(asked: InstanceSettings, settings: Settings, host: Host) -
 def _peers_are_usable(asked: InstanceSettings, _settings: Settings, host: Host) -> Iterator[Problem]:
     peers = asked.variable("KA_UNICAST_PEERS")
     source = asked.peers.unicast_src_ip
-    if source is not None and source not in host.own_addresses:
+    if source is not None and not asked.peers.unicast_peers:
+        sentence = (
+            f"cannot be {source} without {peers}, multicast adverts come from the link; leave it out or set {peers}"
+        )
+        yield Problem(asked.variable("KA_UNICAST_SRC_IP"), sentence)
+    elif source is not None and source not in host.own_addresses:
         here = ", ".join(sorted(str(address) for address in host.own_addresses if not address.is_loopback))
         sentence = f"cannot be {source}; this machine's addresses are {here or 'none'}"
         yield Problem(asked.variable("KA_UNICAST_SRC_IP"), sentence)
     if asked.peers.unicast_peers:
-        for version in transports(asked, host):
+        versions = {vip.address.version for vip in asked.addresses.include}
+        over = transports(asked, host)
+        if any(listed(asked, host, version) for version in over) and not versions & set(over):
+            sentence = f"has only IPv{over[0]} addresses, and adverts must carry a VIP of the peers' version"
+            yield Problem(peers, f"{sentence}; it must have IPv{min(versions, default=6)} addresses too")
+        for version in over:
             if listed(asked, host, version) and source_of(asked, host, version) is None:
                 sentence = f"cannot be reached over IPv{version}; this machine has no route to any of them"
                 yield Problem(peers, sentence)
@@ -189,8 +210,8 @@ def _tls_fits(asked: InstanceSettings, _settings: Settings, _host: Host) -> Iter
     if ca_file is not None and asked.checks.check_insecure:
         other = asked.variable("KA_CHECK_INSECURE")
         yield Problem(variable, f"cannot be set together with {other} true; leave one of them out")
-    elif ca_file is not None and not ca_file.is_file():
-        yield Problem(variable, f"cannot be {ca_file}; there is no such file")
+    elif ca_file is not None and (why := _unreadable(ca_file)):
+        yield Problem(variable, f"cannot be {ca_file}: {why}; it must be a file that can be read")
 
 
 def _header_fits(asked: InstanceSettings, _settings: Settings, _host: Host) -> Iterator[Problem]:
@@ -219,13 +240,22 @@ def _weight_can_matter(asked: InstanceSettings, settings: Settings, host: Host) 
     elif isinstance(priority, int) and weight > 0 and priority == PRIORITY_OWNER - 1:
         sentence = f"cannot be {weight} with priority {priority}, which nothing can raise; it must be below 0"
         yield Problem(variable, f"{sentence}, or the priority lower")
-    known = sorted(number for _, number in asked.vrrp.priority_by_node)
-    gap = min((high - low for low, high in pairwise(known)), default=0)
-    if gap > abs(weight):
-        sentence = (
-            f"cannot be {weight}, for the priorities of the nodes are {gap} and more apart and no order would change"
-        )
-        yield Problem(variable, f"{sentence}; it must be 0, or more than {gap} either way")
+    elif priority == PRIORITY_RANGE[0] and weight < 0:
+        sentence = f"cannot be {weight} with priority {priority}, which nothing can lower; it must be above 0"
+        yield Problem(variable, f"{sentence}, or the priority higher")
+    named = {number for _, number in asked.vrrp.priority_by_node}
+    known = sorted(named | ({asked.vrrp.priority} if isinstance(asked.vrrp.priority, int) else set()))
+    pairs = list(pairwise(known))
+    # With as much as the gap it would be a tie, and a tie leaves the master what it is (RFC 5798 §6.4.2).
+    if len(named) > 1 and PRIORITY_OWNER not in known and all(_stays(low, high, weight) for low, high in pairs):
+        gap = min(high - low for low, high in pairs)
+        sentence = f"cannot be {weight}, for the priorities of the nodes are {gap} and more apart"
+        yield Problem(variable, f"{sentence} and no order would change; it must be 0, or more than {gap} either way")
+
+
+def _stays(low: int, high: int, weight: int) -> bool:
+    """Whether a healthy node of priority ``low`` does not overtake a failed one of ``high``."""
+    return priorities(low, weight)[0] <= priorities(high, weight)[1]
 
 
 def _check_can_run(asked: InstanceSettings, settings: Settings, _host: Host) -> Iterator[Problem]:
@@ -259,7 +289,15 @@ def _groups_fit(settings: Settings, _host: Host) -> Iterator[Problem]:
     variable = "KA_SYNC_GROUPS"
     known = {asked.name: asked for asked in settings.instances}
     seen: dict[str, str] = {}
+    groups = [group for group, _ in settings.node.sync_groups]
+    for group in dict.fromkeys(groups):
+        if groups.count(group) > 1:
+            yield Problem(variable, f"cannot name {group} again; each group must be named once")
     for group, members in settings.node.sync_groups:
+        if group in known and group not in members:
+            # keepalived would have two groups of that name when the instance has both families.
+            sentence = f"cannot call {' and '.join(members)} {group}, which is another instance"
+            yield Problem(variable, f"{sentence}; it must be a name of its own")
         for name in members:
             if name not in known:
                 yield Problem(variable, f"cannot put {name} into {group}; the instances are {', '.join(known)}")
@@ -300,18 +338,30 @@ def _links_of(host: Host) -> str:
 
 def _script(variable: str, data_dir: Path, name: str) -> Iterator[Problem]:
     script = data_dir / "scripts" / name
-    if not script.is_file():
+    why = _unreadable(script)
+    if why and why != NO_SUCH_FILE:
+        yield Problem(variable, f"cannot be {name}: {why}; it must be a file in {script.parent} that can be run")
+    elif why:
         there = sorted(path.name for path in script.parent.glob("*") if path.is_file())
         holds = f"it holds {', '.join(there)}" if there else "it holds no files"
         yield Problem(variable, f"cannot be {name}; there is no such file in {script.parent}, {holds}")
-    elif not os.access(script, os.X_OK):
+    # Not os.access: without DAC_OVERRIDE root may not run what only the script user may.
+    elif not script.stat().st_mode & 0o111 or os.statvfs(script).f_flag & os.ST_NOEXEC:
         yield Problem(variable, f"cannot be {name}, which is not executable; chmod +x {script}")
+
+
+def _unreadable(path: Path) -> str | None:
+    """Why ``path`` is no file that can be looked at, in the kernel's words; None when it is one."""
+    try:
+        return None if stat.S_ISREG(path.stat().st_mode) else "it is no regular file"
+    except OSError as error:
+        return error.strerror
 
 
 INSTANCE_RULES: tuple[Callable[[InstanceSettings, Settings, Host], Iterator[Problem]], ...] = (
     _track_link_exists,
     _more_links_exist,
-    _some_vip,
+    _excluded_have_company,
     _vip_links_exist,
     _routes_fit,
     _version_fits,
@@ -333,5 +383,8 @@ RULES: tuple[Callable[[Settings, Host], Iterator[Problem]], ...] = (
     _vrids_differ,
     _groups_fit,
     _notify_can_run,
+    own_text_is_usable,
+    own_templates_are_usable,
     _accounts_exist,
+    *LOG_RULES,
 )

@@ -11,15 +11,17 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from app import keepalived
 from app.checks.verdict import Heartbeat, Verdict, write_atomically
-from app.errors import EXIT_STOPPED, ConfigError, Problem
+from app.errors import ConfigError, Problem
 from app.host import missing_capabilities
 from app.layout import DEV_LOG, Layout
 from app.leftovers import sweep
+from app.logs.spool import prepare_spool
 from app.prepare import prepare_patiently
 from app.reload import write_file
 from app.render import render
@@ -43,14 +45,13 @@ NEEDED_CAPABILITIES = {
     "CHOWN": "to give the siblings their directories",
 }
 
-#: Seconds that the trial run of the operator's check may take.
+#: Seconds that the trial run of the operator's check may take, and the blocks of 512 bytes that it may print.
 TRIAL_LIMIT = 30
+TRIAL_OUTPUT_BLOCKS = 131072
 
 
 def run(environ: Mapping[str, str]) -> NoReturn:
     """Becomes the node. Raises ConfigError, with nothing started, when the host is not fit for what it says."""
-    # The kernel hands PID 1 no signal without a handler, and what follows may wait.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_STOPPED))
     refuse_unfit_process()
     plan = prepare_patiently(environ)
     layout = Layout(plan.run_dir)
@@ -61,9 +62,10 @@ def run(environ: Mapping[str, str]) -> NoReturn:
         raise ConfigError(
             Problem("KA_RUN_DIR", f"cannot write {error.filename}: {error.strerror}; it must be a writable directory")
         ) from None
+    opening += [(logging.WARNING, sentence) for sentence in prepare_spool(plan)]
     if problems := keepalived.test(layout.keepalived_conf):
         raise ConfigError(*problems)
-    trials = (trial(check, plan.script_user) for check in plan.script_checks)
+    trials = (trial(check, plan.script_user, plan.run_dir) for check in plan.script_checks)
     opening += [(logging.WARNING, warning) for warning in trials if warning]
     _sweep(plan, opening)
     opening += [(logging.INFO, line) for line in summary(plan)]
@@ -93,8 +95,12 @@ def write_files(plan: Plan, files: Sequence[File]) -> None:
     Root has no DAC_OVERRIDE here: what belongs to the siblings is made and filled first, and given away last.
     """
     layout = Layout(plan.run_dir)
-    _clear(layout)
     layout.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not layout.marker.exists() and any(layout.run_dir.iterdir()):
+        sentence = f"cannot be {layout.run_dir}, which holds files of others; it must be a directory of its own"
+        raise ConfigError(Problem("KA_RUN_DIR", sentence))
+    layout.marker.touch()
+    _clear(layout)
     for directory in (layout.run_dir, layout.run_dir.parent):
         _keep_others_out(directory)
     for file in files:
@@ -116,10 +122,23 @@ def write_files(plan: Plan, files: Sequence[File]) -> None:
         layout.override_state(script.name).mkdir(mode=0o755, parents=True)
         owned.append((layout.override_state(script.name), plan.script_user))
     write_atomically(layout.drain, "0\n")
+    if plan.hooks:
+        _make_fifo(layout, plan.script_user)
     layout.log_dir.mkdir(mode=0o755)
     layout.dumps.mkdir(mode=0o700)
     for path, account in owned:
         os.chown(path, account.uid, account.gid)
+
+
+def _make_fifo(layout: Layout, reader: Account) -> None:
+    """What keepalived tells the notifier by, and what one notifier leaves to the next."""
+    layout.transitions.parent.mkdir(mode=0o755)
+    os.mkfifo(layout.transitions)
+    # The reader's as its owner, and root's by the group: root has no DAC_OVERRIDE.
+    layout.transitions.chmod(0o660)
+    os.chown(layout.transitions, reader.uid, os.getgid())
+    layout.journal.touch(mode=0o600)
+    os.chown(layout.journal, reader.uid, reader.gid)
 
 
 def _keep_others_out(directory: Path) -> None:
@@ -134,7 +153,9 @@ def _keep_others_out(directory: Path) -> None:
 def _clear(layout: Layout) -> None:
     """Removes what an earlier start left in the run directory; nothing else that may lie there."""
     states = layout.override_states.glob("*")
-    for path in (layout.verdicts, *states, layout.override_states, layout.log_dir, layout.dumps):
+    notifier = layout.transitions.parent
+    logs = (layout.log_dir, layout.spool, layout.tls)
+    for path in (layout.verdicts, *states, layout.override_states, notifier, *logs, layout.dumps):
         if path.exists():
             os.chown(path, os.getuid(), os.getgid())
             shutil.rmtree(path)
@@ -144,29 +165,33 @@ def _clear(layout: Layout) -> None:
     shutil.rmtree(layout.watchdog.parent, ignore_errors=True)
 
 
-def trial(check: ScriptCheck, account: Account) -> str | None:
+def trial(check: ScriptCheck, account: Account, run_dir: Path) -> str | None:
     """Runs the operator's check once, as it will be run; gives a warning when it fails, for a service that is
     not up yet looks the same."""
-    try:
-        done = subprocess.run(
-            [check.script],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            timeout=TRIAL_LIMIT,
-            user=account.uid,
-            group=account.gid,
-            extra_groups=(),
-        )
-    except subprocess.TimeoutExpired:
-        return f"{check.script}: had no result within {TRIAL_LIMIT} s in its trial run"
-    except OSError as error:
-        return f"{check.script}: cannot be run as {account.name} in its trial run: {error.strerror}"
-    if done.returncode == 0:
-        return None
-    printed = done.stdout[:500].decode(errors="replace").strip().replace("\n", " ")
-    return f"{check.script}: failed with exit status {done.returncode} in its trial run: {printed or 'no output'}"
+    # A file, for a child that the script leaves behind would keep a pipe open; a bounded one, for it lies in memory.
+    with tempfile.TemporaryFile(dir=run_dir) as output:
+        try:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", f'ulimit -f {TRIAL_OUTPUT_BLOCKS}; exec "$0"', check.script],
+                env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                user=account.uid,
+                group=account.gid,
+                extra_groups=(),
+            )
+            status = process.wait(TRIAL_LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return f"{check.script}: had no result within {TRIAL_LIMIT} s in its trial run"
+        if status == 0:
+            return None
+        output.seek(0)
+        printed = output.read(500).decode(errors="replace").strip().replace("\n", " ")
+    return f"{check.script}: failed with exit status {status} in its trial run: {printed or 'no output'}"
 
 
 def _sweep(plan: Plan, opening: list[tuple[int, str]]) -> None:
@@ -184,7 +209,8 @@ def _sweep(plan: Plan, opening: list[tuple[int, str]]) -> None:
 
 def _prepare_log(layout: Layout, siblings: Account) -> None:
     """Lets the log forwarder, which is not root, have /dev/log and the container's standard output."""
-    if DEV_LOG.is_symlink() or not DEV_LOG.exists():
+    is_ours = DEV_LOG.is_symlink() and (not DEV_LOG.exists() or DEV_LOG.readlink() == layout.log_socket)
+    if is_ours or not DEV_LOG.exists():
         DEV_LOG.unlink(missing_ok=True)
         DEV_LOG.symlink_to(layout.log_socket)
     else:
@@ -209,10 +235,13 @@ def _become_supervisor(plan: Plan, layout: Layout) -> NoReturn:
         "PYTHONPATH": str(package.parent),
         "PACKAGE": str(package),
         "SIBLINGS": plan.siblings.name,
-        "LOG_LEVEL": plan.log_level,
-        "KEEPALIVED_OPTIONS": "--log-detail" if plan.log_level == "debug" else "",
+        "SCRIPT_USER": plan.script_user.name,
+        # What is shown of it is decided where all lines meet.
+        "LOG_LEVEL": plan.log.levels.least,
     }
     sys.stdout.flush()
     sys.stderr.flush()
+    # What comes before the supervisor has its handlers waits for them (Node.runforever): PID 1 would never hear of it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     command = [sys.executable, "-P", "-m", "app.supervise", str(layout.run_dir)]
     os.execve(command[0], command, environ)  # noqa: S606 - no shell is wanted

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.logs.spool import spool_of
 from app.plan import HttpCheck
+from app.priority import priorities
 from app.render import route_text
 from app.settings.checks import masked_url
 
@@ -25,6 +27,11 @@ def summary(plan: Plan) -> Iterator[str]:
         yield _check(http, plan)
     for script in plan.script_checks:
         yield _check(script, plan)
+    for target in plan.log.targets:
+        kept = f", up to {plan.log.spool_size} wait in {spool_of(plan)}" if target.has_spool else ""
+        yield f"log: copied to {target}{kept}"
+    if plan.log.levels.programs:
+        yield f"log: level {plan.log.levels}"
 
 
 def _instance(instance: Instance) -> Iterator[str]:
@@ -45,6 +52,9 @@ def _instance(instance: Instance) -> Iterator[str]:
     for link in instance.track_interfaces:
         yield f"{name}: needs {link} too"
     yield f"{name}: {f'check {instance.check.name}' if instance.check else 'no check, healthy while its link is up'}"
+    if instance.check and instance.check.weight:
+        healthy, failed = priorities(instance.priority, instance.check.weight)
+        yield f"{name}: check {instance.check.name} makes its priority {healthy} while it passes, {failed} while not"
 
 
 def _check(check: HttpCheck | ScriptCheck, plan: Plan) -> str:

@@ -24,10 +24,14 @@ from supervisor.options import ServerOptions
 from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 
+from app.checks.verdict import write_atomically
 from app.errors import EXIT_FAILED, EXIT_STOPPED
 from app.layout import STREAM_FD, SUPERVISORD_CONF, Layout
 from app.leftovers import remove_leftovers
-from app.syslog import open_log
+from app.logs.intake import Intake
+from app.logs.last_words import print_lines
+from app.syslog import flush, open_log
+from app.watch_peers import GATES, GONE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +41,11 @@ PROGRAM = "ka"
 AFTER_THE_LOG = {
     "http-checker": "http-checker.json",
     "peers": "peers.json",
+    "notifier": "notifier.json",
     "keepalived": "keepalived.conf",
 }
+#: Nobody's VIP depends on these.
+DISPENSABLE = frozenset({"notifier"})
 #: Seconds that what is left of a keepalived gets to say goodbye before it is killed.
 GOODBYE = 0.1
 
@@ -61,7 +68,10 @@ class _ToLog(loggers.Handler):  # type: ignore[misc]  # supervisor has no types
 
     def emit(self, record: Any) -> None:
         """One message."""
-        self._log.log(_LEVELS.get(record.level, logging.DEBUG), record.asdict()["message"].rstrip())
+        message = record.asdict()["message"].rstrip()
+        # supervisord warns of every signal; an end that was asked for is no reason to.
+        level = logging.INFO if message.startswith("received SIG") else _LEVELS.get(record.level, logging.DEBUG)
+        self._log.log(level, "%s", message)
 
 
 class _Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
@@ -91,6 +101,10 @@ class _Readable:
         """The descriptor is readable."""
         self._act()
 
+    def handle_write_event(self) -> None:
+        """The descriptor is writable."""
+        self._act()
+
     def handle_error(self) -> None:
         """supervisord's loop calls this in an except clause; an error of ours is a defect, so it must be seen."""
         error = sys.exception()
@@ -98,11 +112,28 @@ class _Readable:
             raise error
 
 
+class _Writable(_Readable):
+    """The same for a descriptor that is written to while ``is_wanted``."""
+
+    def __init__(self, act: Callable[[], None], is_wanted: Callable[[], bool]) -> None:
+        super().__init__(act)
+        self._is_wanted = is_wanted
+
+    def readable(self) -> bool:
+        """Never."""
+        return False
+
+    def writable(self) -> bool:
+        """Only while there is something to write: a descriptor that is writable would end every poll at once."""
+        return self._is_wanted()
+
+
 class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
     """supervisord with a loop that wakes up at once, and the life of a node on top of it."""
 
-    def __init__(self, options: ServerOptions, layout: Layout) -> None:
+    def __init__(self, options: ServerOptions, layout: Layout, intake: Intake) -> None:
         super().__init__(options)
+        self._intake = intake
         self.failure: str | None = None
         self._reload_is_due = False
         self._layout = layout
@@ -115,10 +146,12 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
     def runforever(self) -> None:
         """supervisord's loop. Raises asyncore.ExitNow when everything has stopped."""
         self._listen()
+        self._take_in_the_log()
         # A signal that comes while the loop polls is only looked at when the poll ends: this byte ends it.
         for end in (self._wake_up, self._woken):
             end.setblocking(False)
         signal.set_wakeup_fd(self._wake_up.fileno(), warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked by app.run
         # supervisord would start everything anew.
         signal.signal(signal.SIGHUP, self._on_hangup)
         self.options.get_socket_map()[self._woken.fileno()] = _Readable(self._on_wake_up)
@@ -133,6 +166,28 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
             self._log.debug("the supervisor has failed", exc_info=error)
             self._fail(f"the supervisor has failed: {error!r}")
             super().runforever()
+
+    def _take_in_the_log(self) -> None:
+        """Watches the intake's sockets, and has the log forwarder inherit its end of them."""
+        watched = self.options.get_socket_map()
+        watched[self._intake.listener.fileno()] = _Readable(self._intake.read)
+        watched[self._intake.output.fileno()] = _Writable(self._intake.hand_on, lambda: self._intake.waits)
+        forwarder = self.process_groups["log-forwarder"].processes["log-forwarder"]
+        self._intake.forwarder_pid = lambda: forwarder.pid
+        # supervisord has no other place for it.
+        prepare = forwarder._prepare_child_fds
+
+        def prepare_with_socket() -> None:
+            prepare()
+            self._intake.prepare_child()
+
+        forwarder._prepare_child_fds = prepare_with_socket
+
+    def tick(self, now: float | None = None) -> None:
+        """Once in each round of the loop, which takes a second at the most."""
+        super().tick(now)
+        flush()
+        self._intake.tick()
 
     def reap(self, once: bool = False, recursionguard: int = 0) -> None:
         """Collects ended programs; what was ended is started again in the loop's next round, which is now."""
@@ -169,6 +224,8 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
             process.spawn()
 
     def _listen(self) -> None:
+        self._open_gates([])
+        (self._layout.run_dir / GONE_FILE).unlink(missing_ok=True)
         self._reports.bind(str(self._layout.ready_socket))
         # The siblings report here; none of them is root.
         self._layout.ready_socket.chmod(0o666)
@@ -182,14 +239,23 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
             return
         said = dict(line.split("=", 1) for line in report.splitlines() if "=" in line)
         if said.get("STOPPING") == "1" and "STATUS" in said:
-            self._fail(said["STATUS"])
+            self._give_up(said["STATUS"])
         elif said.get("READY") == "1":
             self._start_the_rest()
+        elif "X_OPEN" in said:
+            self._open_gates(said["X_OPEN"].split())
         elif "X_RELOAD" in said:
+            if "X_GONE" in said:
+                write_atomically(self._layout.run_dir / GONE_FILE, f"{said['X_GONE']}\n")
             self._reload_is_due = True
             self._reload_if_due()
         elif "X_RESTART" in said:
             self._restart(said["X_RESTART"].split())
+
+    def _open_gates(self, names: list[str]) -> None:
+        """What app.watch_peers says of this node's part; keepalived tracks these files where they matter."""
+        for gate in GATES:
+            write_atomically(self._layout.run_dir / gate, "0\n" if gate in names else "1\n")
 
     def _start_the_rest(self) -> None:
         """Logs what was to say before there was a log, and starts what waited for it. Again and again does no harm."""
@@ -232,8 +298,11 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
 
     def _on_state(self, event: Any) -> None:
         name = event.process.config.name
-        if name == "log-forwarder" and isinstance(event, events.ProcessStateRunningEvent):
-            self._start_the_rest()
+        if isinstance(event, events.ProcessStateBackoffEvent) and not event.process.pid:
+            # It could not even be forked, so it has said nothing itself.
+            self._last_words[name] = event.process.spawnerr
+        if name == "log-forwarder":
+            self._on_forwarder(event)
         elif name == "keepalived" and isinstance(event, _ENDED):
             _end_group(event.process.pid)
             self._remove_leftovers()
@@ -244,6 +313,13 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
         elif name == "reload" and isinstance(event, _ENDED):
             self._wake()  # another may be due
 
+    def _on_forwarder(self, event: Any) -> None:
+        if isinstance(event, events.ProcessStateRunningEvent):
+            self._start_the_rest()
+        elif isinstance(event, _ENDED):
+            is_orderly = isinstance(event, events.ProcessStateStoppedEvent) or getattr(event, "expected", False)
+            self._intake.forwarder_ended(was_killed=not is_orderly)
+
     def _remove_leftovers(self) -> None:
         vips = self._layout.vips.read_text(encoding="ascii").split()
         try:
@@ -251,6 +327,13 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
                 self._log.warning("removed %s, which keepalived left behind", address)
         except (OSError, subprocess.CalledProcessError) as error:
             self._log.error("cannot look for VIPs that keepalived left behind: %s", error)
+
+    def _give_up(self, why: str) -> None:
+        """What the guard says of a program; only one that the VIP depends on ends the container."""
+        if why.split(" ", 1)[0] in DISPENSABLE:
+            self._log.critical("%s; the node goes on without it", why)
+        else:
+            self._fail(why)
 
     def _fail(self, why: str) -> None:
         """Ends the container with a status that makes its restart policy act."""
@@ -267,6 +350,8 @@ def _end_group(leader: int) -> None:
 
     keepalived's VRRP process sends priority 0 and removes its VIPs when it is asked to; only one that hangs is killed.
     """
+    if not leader:
+        return  # It could not even be forked, and group 0 is our own.
     deadline = time.monotonic() + GOODBYE
     try:
         os.killpg(leader, signal.SIGTERM)
@@ -283,16 +368,21 @@ def main(run_dir: str) -> int:
     os.dup2(sys.stdout.fileno(), STREAM_FD)
     # supervisord asks for a directory of temporary files, and a read-only root file system has none.
     tempfile.tempdir = run_dir
+    layout = Layout(Path(run_dir))
+    # Before anything is logged.
+    intake = Intake(layout)
     options = _Options()
     options.realize(["--configuration", str(SUPERVISORD_CONF)])
     options.first, options.test = True, False  # as supervisord's own main() says
-    node = Node(options, Layout(Path(run_dir)))
+    node = Node(options, layout, intake)
     with contextlib.suppress(asyncore.ExitNow):
         node.main()
+    flush()
+    print_lines(STREAM_FD, intake.rest())
     if node.failure is None:
         return EXIT_STOPPED
     # The log forwarder may be what failed: this goes straight to the operator.
-    print(f"ka: {node.failure}", file=sys.stderr)
+    print(f"ka: {intake.pipeline.masked(node.failure)}", file=sys.stderr)
     return EXIT_FAILED
 
 

@@ -8,7 +8,7 @@ from app.checks.state import Machine, State
 
 if TYPE_CHECKING:
     import logging
-    from pathlib import Path
+    from collections.abc import Callable
 
     from app.checks.config import Check as Settings
     from app.checks.state import Change
@@ -19,7 +19,7 @@ REASON_PAUSE = 30.0
 
 
 class Check:
-    """Up when every target is up and no maintenance file exists; publishes that before it says anything.
+    """Up when every target is up; publishes that before it says anything.
 
     It starts where the last process left off: an up verdict means every target was up, so a restart needs `fall`
     failures like any other moment. Anything else means INIT: `rise` successes, and the first failure is said.
@@ -33,9 +33,8 @@ class Check:
         if not self._published:
             verdict.write(up=False)
         self.resumed_up = self._published
-        self.maintenance: Path | None = None
-        self.version = 0
-        """Grows with every change that a reader of the states may want to know of."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called after every change that a reader of the states may want to know of."""
         start = State.UP if self._published else State.INIT
         self.targets = [
             TargetState(target.address.label, Machine(settings.rise, settings.fall, state=start, at=at))
@@ -53,10 +52,11 @@ class Check:
         machine = self.targets[index].machine
         before = machine.state
         change = machine.feed(at, ok=ok)
-        self.version += machine.state is not before
         if change is not None:
             self._not_up = sum(not target.machine.state.is_up for target in self.targets)
             self._publish()
+        if machine.state is not before:
+            self.changed()
         return change
 
     def explain(self, index: int, at: float, change: Change | None, reason: str, details: str) -> None:
@@ -73,24 +73,10 @@ class Check:
                 self._log.debug("%s: one failure: %s", target.label, _joined(reason, details))
             return
         target.reason, target.details, target.said_at = reason, details, at
-        self.version += 1
-
-    def look_for_maintenance(self) -> None:
-        """Takes the check down while a maintenance file exists, and up again when all are gone. Raises OSError."""
-        found = next((path for path in self.settings.maintenance if path.exists()), None)
-        if found == self.maintenance:
-            return
-        before, self.maintenance = self.maintenance, found
-        self.version += 1
-        self._publish()
-        if found is not None:
-            self._log.warning("%s: in maintenance: %s exists", self.settings.name, found)
-        else:
-            state = "up" if self._published else "down"
-            self._log.info("%s: maintenance is over: %s is gone, the check is %s", self.settings.name, before, state)
+        self.changed()
 
     def _publish(self) -> None:
-        up = self._not_up == 0 and self.maintenance is None
+        up = self._not_up == 0
         if up != self._published:
             self._verdict.write(up=up)
             self._published = up

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.checks import address
+from app.checks.pattern import compile_pattern
 from app.checks.verdict import HEARTBEAT
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One verdict: up when every target is up and no maintenance file exists. Times in seconds."""
+    """One verdict: up when every target is up. Times in seconds."""
 
     name: str
     up: str
@@ -73,7 +74,6 @@ class Check:
     rise: int
     fall: int
     targets: tuple[Target, ...]
-    maintenance: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,6 @@ def _check(item: _Object) -> Check:
         rise=item.count("rise"),
         fall=item.count("fall"),
         targets=tuple(_target(_Object(entry, where)) for entry, where in item.items("targets")),
-        maintenance=tuple(Path(path) for path in item.texts("maintenance")),
     )
     item.finish()
     return check
@@ -208,12 +207,6 @@ class _Object:
     def flag(self, key: str) -> bool:
         return bool(self._take(key, False, lambda value: isinstance(value, bool), "true or false"))
 
-    def texts(self, key: str) -> list[str]:
-        return [
-            entry if isinstance(entry, str) and entry else self.refuse(key, entry, "a list of texts")
-            for entry, _where in self.items(key, default=[])
-        ]
-
     def items(self, key: str, default: list[Any] | None = None) -> list[tuple[Any, str]]:
         """The entries of a list, each with where it stands; without a default the list must not be empty."""
         right = "a list" if default == [] else "a list of at least one"
@@ -235,8 +228,8 @@ class _Object:
             return None
         text = self.text(key)
         try:
-            return re.compile(text)
-        except (re.error, RecursionError, OverflowError) as error:
+            return compile_pattern(text)
+        except ValueError as error:
             raise ConfigError(f"{self.where}: {key}: cannot be {_shown(text)}: {error}") from None
 
     def refuse(self, key: str, value: object, right: str) -> Any:

@@ -14,6 +14,7 @@ from yarl import URL
 from app import __version__
 from app.checks import reason
 from app.checks.config import ConfigError
+from app.checks.pattern import TIME_LIMIT, SlowPatternError, search
 from app.checks.resolve import SharedResolver
 
 if TYPE_CHECKING:
@@ -121,7 +122,10 @@ class Probers:
             import ssl  # noqa: PLC0415
 
             try:
-                self._contexts[target.ca_file] = ssl.create_default_context(cafile=target.ca_file)
+                context = ssl.create_default_context(cafile=target.ca_file)
+                # From Python 3.13 on the default refuses what most home-made authorities lack (RFC 5280's key usage).
+                context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+                self._contexts[target.ca_file] = context
             except OSError as error:
                 why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
                 raise ConfigError(f"{target.ca_file}: cannot be used as CA file: {why}") from None
@@ -191,7 +195,12 @@ class _HttpProber:
             body = await _read(response)
         finally:
             response.close()
-        if self._target.body.search(body.decode("utf-8", "replace")):
+        try:
+            is_found = search(self._target.body, body.decode("utf-8", "replace"))
+        except SlowPatternError:
+            words = f"answered with a body that the regular expression needs more than {TIME_LIMIT:g} s for"
+            return Answer(ok=False, reason=words, body=body)
+        if is_found:
             return Answer(ok=True)
         return Answer(ok=False, reason="answered with a body that does not match", body=body)
 

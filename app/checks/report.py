@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,39 +10,55 @@ from typing import TYPE_CHECKING, Any
 from app.checks.verdict import write_atomically
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Sequence
     from pathlib import Path
 
     from app.checks.check import Check
 
+DELAY = 0.05
+"""Seconds from a change to the report of it: many targets often change together."""
+
 
 class Report:
-    """The report file; rewritten when something in it changed, and never before the verdict of that change.
+    """The report file, rewritten soon after something in it has changed, and never before the verdict of that change.
 
     Times in it are seconds since boot (CLOCK_BOOTTIME), as in the heartbeat: they survive clock changes.
     """
 
-    def __init__(self, path: Path, checks: Sequence[Check]) -> None:
+    def __init__(self, path: Path, checks: Sequence[Check], log: logging.Logger) -> None:
         self._path = path
         self._checks = checks
-        self._written: list[int] | None = None
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._is_due = False
 
-    def write(self, now: float) -> None:
-        """Writes when a check changed since the last time; `now`: the clock of the checks, seconds. Raises OSError."""
-        versions = [check.version for check in self._checks]
-        if versions == self._written:
-            return
-        shift = time.clock_gettime(time.CLOCK_BOOTTIME) - now
+    def watch(self) -> None:
+        """Writes the first report, and one after every change from now on."""
+        for check in self._checks:
+            check.changed = self._note
+        self._note()
+
+    def _note(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_later(DELAY, self._write)
+
+    def _write(self) -> None:
+        self._is_due = False
+        shift = time.clock_gettime(time.CLOCK_BOOTTIME) - self._loop.time()
         content = {"checks": [_check(check, shift) for check in self._checks]}
-        write_atomically(self._path, json.dumps(content) + "\n")
-        self._written = versions
+        try:
+            write_atomically(self._path, json.dumps(content) + "\n")
+        except OSError as error:
+            # The verdicts are what counts; they say it themselves when they cannot be written.
+            self._log.warning("%s: cannot be written: %s", self._path, error.strerror)
 
 
 def _check(check: Check, shift: float) -> dict[str, Any]:
     return {
         "name": check.settings.name,
         "up": check.is_up,
-        "maintenance": None if check.maintenance is None else str(check.maintenance),
         "targets": [
             {
                 "target": target.label,

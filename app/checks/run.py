@@ -1,4 +1,4 @@
-"""The checker at work: one task per target, one for the heartbeat, one that looks for maintenance files."""
+"""The checker at work: one task per target, and one for the heartbeat."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app.checks.check import Check
 from app.checks.probe import Probers
 from app.checks.report import Report
-from app.checks.schedule import Watch, spread
+from app.checks.schedule import Watch, next_slot, spread
 from app.checks.verdict import Heartbeat, Verdict
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.checks.config import Config
-
-MAINTENANCE_PERIOD = 0.25
-"""Seconds between two looks for maintenance files."""
 
 PARTING = 1.0
 """Seconds that cancelled probes may take to end."""
@@ -46,9 +43,9 @@ async def run(config: Config, log: logging.Logger) -> None:
     for check in checks:
         _greet(check, log)
     heartbeat = Heartbeat(config.verdicts, min(settings.interval for settings in config.checks))
-    report = None if config.report is None else Report(config.report, checks)
-    work = [_maintain(check) for check in checks if check.settings.maintenance]
-    work += [*(watch.run() for watch in watches), beat(heartbeat, watches, answered, report)]
+    if config.report is not None:
+        Report(config.report, checks, log).watch()
+    work = [*(watch.run() for watch in watches), beat(heartbeat, watches, answered, start)]
     tasks = [asyncio.ensure_future(each) for each in work]
     try:
         await asyncio.gather(*tasks)
@@ -60,32 +57,24 @@ async def run(config: Config, log: logging.Logger) -> None:
         await probers.close()
 
 
-async def beat(
-    heartbeat: Heartbeat, watches: Sequence[Watch], answered: asyncio.Event, report: Report | None = None
-) -> None:
-    """Writes heartbeat and report for as long as every probe gets done. Raises StuckError when one does not.
+async def beat(heartbeat: Heartbeat, watches: Sequence[Watch], answered: asyncio.Event, start: float) -> None:
+    """Writes the heartbeat for as long as every probe gets done. Raises StuckError when one does not.
 
     The first beat waits for the first result (`answered`): a checker that dies at every start must not look alive.
     """
     loop = asyncio.get_running_loop()
     overdue: set[Watch] = set()
     await answered.wait()
+    slot = start
     while True:
         heartbeat.beat()
-        if report is not None:
-            report.write(loop.time())
-        await asyncio.sleep(heartbeat.period)
+        slot = next_slot(start, slot, heartbeat.period, loop.time())
+        await asyncio.sleep(slot - loop.time())
         # Twice in a row: after a stop of the whole process a time-out may not have had its turn yet.
         late = {watch for watch in watches if watch.due + heartbeat.period < loop.time()}
         for watch in late & overdue:
             raise StuckError(f"the probe of {watch.label} does not end")
         overdue = late
-
-
-async def _maintain(check: Check) -> None:
-    while True:
-        check.look_for_maintenance()
-        await asyncio.sleep(MAINTENANCE_PERIOD)
 
 
 def _watches(checks: Sequence[Check], probers: Probers, answered: asyncio.Event, start: float) -> list[Watch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def write_atomically(path: Path, text: str) -> None:
 
     Nothing is synced to disk: the run directory does not outlive the machine. Raises OSError.
     """
-    fresh = path.with_name(f".{path.name}.new")
+    place, name = os.path.split(path)
+    fresh = f"{place}/.{name}.new"
     data = text.encode()
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
@@ -27,7 +29,7 @@ def write_atomically(path: Path, text: str) -> None:
         os.close(handle)
     if written != len(data):
         raise OSError(f"{fresh}: only {written} of {len(data)} bytes could be written")
-    fresh.replace(path)
+    os.replace(fresh, path)  # noqa: PTH105 - this runs with every heartbeat
 
 
 class Verdict:
@@ -59,12 +61,17 @@ class Heartbeat:
     def __init__(self, directory: Path, interval: float, *, uptime: Path = Path("/proc/uptime")) -> None:
         self._path = directory / HEARTBEAT
         self._good_for = max(HEARTBEAT_INTERVALS * interval, HEARTBEAT_FLOOR)
-        self.period = self._good_for / HEARTBEAT_INTERVALS
-        self._uptime = uptime
+        # Whole intervals, so that one wake-up of the process serves a probe and a beat.
+        self.period = interval * max(1, math.floor(self._good_for / HEARTBEAT_INTERVALS / interval))
+        self._uptime = str(uptime)
 
     def now(self) -> float:
         """Seconds since boot."""
-        return float(self._uptime.read_bytes().split()[0])
+        handle = os.open(self._uptime, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return float(os.read(handle, 64).split()[0])
+        finally:
+            os.close(handle)
 
     def beat(self) -> None:
         """Writes the deadline in centiseconds since boot. Raises OSError."""

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from app.checks import address
+from app.checks.pattern import compile_pattern
 from app.settings.area import Area
 from app.settings.text import Text, TextList, boolean, directory, integer, matching, seconds
 
@@ -24,13 +25,19 @@ SCRIPT_PATTERN = r"[A-Za-z0-9_+][A-Za-z0-9_.+-]*"
 SCRIPT_FORM = "the name of an executable in scripts/, no path, no arguments"
 
 HTTP_FORM = "an http:// or https:// URL"
-TARGET_FORM = "URLs that begin with http://, https://, http+unix:// or tcp://HOST:PORT"
-HEADER_FORM = "headers as Name: value, with ; between them"
+TARGET_FORM = "a URL that begins with http://, https://, http+unix:// or tcp://HOST:PORT"
+HEADER_FORM = "Name: value, with ; between headers"
 
 
 def masked_url(url: str) -> str:
-    """``url`` without the credentials in it, be it a good one or not."""
-    return re.sub(r"//[^/]*@", "//***@", url)
+    """A good ``url`` without the credentials and the values of the query in it."""
+    return address.masked(url)
+
+
+def _masked_text(text: str) -> str:
+    """A text that is no good URL, without what may be a password: what stands before any @, or where a port should."""
+    shown = re.sub(r"^([a-z+]*://)?.*@", r"\1***@", text, flags=re.DOTALL)
+    return address.masked(re.sub(r"(//[^/?#:\[]*):(?![0-9]*(?:[/?#]|$))[^/?#]*", r"\1:***", shown))
 
 
 def http_url(text: str) -> str:
@@ -59,12 +66,12 @@ def _header(text: str) -> tuple[str, str]:
 
 def _regular_expression(text: str) -> str:
     """A regular expression of Python's; raises ValueError."""
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"a regular expression ({error.msg})") from None
     if not text.isprintable():
         raise ValueError
+    try:
+        compile_pattern(text)
+    except ValueError as error:
+        raise ValueError(f"a regular expression ({error})") from None
     return text
 
 
@@ -79,7 +86,7 @@ def _status(text: str) -> StatusRange:
 class Checks(Area):
     """The health checks."""
 
-    enable_check: Annotated[tuple[str, ...], TextList(TARGET_FORM, target_url, mask=masked_url)] = Field(
+    enable_check: Annotated[tuple[str, ...], TextList(TARGET_FORM, target_url, mask=_masked_text)] = Field(
         default=(),
         description="URLs that must all answer; otherwise the node gives its VIPs away. tcp:// only connects; "
         "http+unix://%2Frun%2Fweb.sock/health asks over a socket.",

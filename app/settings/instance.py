@@ -25,6 +25,13 @@ INSTANCE_AREAS: tuple[type[Area], ...] = (Addresses, Peers, Vrrp, Checks)
 #: What makes an instance that instance: it is not taken from the plain variables.
 NOT_INHERITED = frozenset({"KA_INCLUDE", "KA_EXCLUDE", "KA_ROUTES"})
 
+#: What an instance says itself in place of another thing that it would take from the plain variables.
+IN_PLACE_OF = {
+    "KA_ENABLE_CHECK": "KA_OVERRIDE_CHECK",
+    "KA_OVERRIDE_CHECK": "KA_ENABLE_CHECK",
+    "KA_PRIORITY": "KA_PRIORITY_BY_NODE",
+}
+
 _INSTANCE = re.compile(rf"KA_INSTANCES__({INSTANCE_PATTERN.replace('a-z', 'A-Z')})__[A-Z0-9_]+")
 
 
@@ -71,5 +78,6 @@ def environment_of(name: str, values: Mapping[str, str]) -> tuple[dict[str, str]
         for plain, _, _ in area.variables()
         if (full := instance_variable(name, plain)) in values
     }
-    inherited = {plain: text for plain, text in values.items() if plain not in NOT_INHERITED}
+    replaced = NOT_INHERITED | {IN_PLACE_OF[plain] for plain in own if plain in IN_PLACE_OF}
+    inherited = {plain: text for plain, text in values.items() if plain not in replaced}
     return {**inherited, **own}, frozenset(own)

@@ -35,6 +35,8 @@ class Route:
 def parse_route(text: str) -> Route:
     """One route; raises ValueError."""
     words = text.split()
+    if "%" in text:  # a scope is a link's name, and Python takes any text for one
+        raise ValueError
     if len(words) == 2 and words[0] == "blackhole":
         return Route(_network(words[1], 4))
     options = dict(zip(words[1::2], words[2::2], strict=False))

@@ -81,13 +81,17 @@ class TextList(Text[T]):
     separator: str = r"[\s,]+"
 
     def _parsed(self, text: str) -> tuple[T, ...]:
-        return tuple(super(TextList, self)._parsed(item) for item in re.split(self.separator, text) if item)
+        items = [item for item in re.split(self.separator, text) if item]
+        if not items:
+            raise wrong(text, self.accepts)
+        return tuple(super(TextList, self)._parsed(item) for item in items)
 
 
 def integer(low: int, high: int, *, unit: str = "") -> Text[int]:
     """A whole number from ``low`` to ``high``."""
 
     def parse(text: str) -> int:
+        text = text.replace("−", "-")  # as the reference prints it
         if not re.fullmatch(r"[+-]?[0-9]{1,9}", text) or not low <= int(text) <= high:
             raise ValueError
         return int(text)

@@ -27,12 +27,14 @@ AUTH_PASS_LENGTH = 8
 def _auth_pass() -> Text[SecretStr]:
     def parse(text: str) -> SecretStr:
         if not 1 <= len(text) <= AUTH_PASS_LENGTH or not all(
-            "!" <= char <= "~" and char not in "\"'\\" for char in text
+            "!" <= char <= "~" and char not in "\"'\\{}" for char in text
         ):
             raise ValueError
         return SecretStr(text)
 
-    return Text(f"1–{AUTH_PASS_LENGTH} printable ASCII characters without spaces, quotes and backslashes", parse, True)
+    return Text(
+        f"1–{AUTH_PASS_LENGTH} printable ASCII characters without spaces, quotes, backslashes and braces", parse, True
+    )
 
 
 def _node_priority(text: str) -> tuple[str, int]:

@@ -15,16 +15,25 @@ from app.checks.address import AddressError, parse
     ("text", "url", "label", "host", "port"),
     [
         ("http://127.0.0.1/", "http://127.0.0.1/", "http://127.0.0.1/", "127.0.0.1", 80),
-        ("http://app:8080", "http://app:8080/", "http://app:8080/", "app", 8080),
+        ("http://app:8080", "http://app:8080/", "http://app:8080", "app", 8080),
         (
             "https://[2001:db8::1]/a?b=c#d",
             "https://[2001:db8::1]/a?b=c",
-            "https://[2001:db8::1]/a?b=c",
+            "https://[2001:db8::1]/a?b=***",
             "2001:db8::1",
             443,
         ),
         ("http://me:secret@app/x", "http://app/x", "http://***@app/x", "app", 80),
-        ("http://me@app", "http://app/", "http://***@app/", "app", 80),
+        ("http://me@app", "http://app/", "http://***@app", "app", 80),
+        ("http://app/é?ü=1", "http://app/%C3%A9?%C3%BC=1", "http://app/é?ü=***", "app", 80),
+        (
+            "http://bücher.example/",
+            "http://xn--bcher-kva.example/",
+            "http://bücher.example/",
+            "xn--bcher-kva.example",
+            80,
+        ),
+        ("http://[fe80::1%25eth0]:81/", "http://[fe80::1]:81/", "http://[fe80::1%25eth0]:81/", "fe80::1%eth0", 81),
         ("tcp://192.0.2.1:5432", "tcp://192.0.2.1:5432", "tcp://192.0.2.1:5432", "192.0.2.1", 5432),
     ],
 )

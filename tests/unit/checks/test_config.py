@@ -52,7 +52,7 @@ def test_what_is_left_out_means_the_plain_check() -> None:
     assert not config.needs_tls
     (check,) = config.checks
     assert (check.interval, check.fast_interval, check.slow_interval, check.timeout) == (2.0, 2.0, 2.0, 1.5)
-    assert (check.rise, check.fall, check.up, check.down, check.maintenance) == (2, 3, "0", "1", ())
+    assert (check.rise, check.fall, check.up, check.down) == (2, 3, "0", "1")
     (target,) = check.targets
     assert (target.headers, target.ca_file, target.insecure, target.body, target.follow) == (
         (),
@@ -69,7 +69,7 @@ def test_what_is_left_out_means_the_plain_check() -> None:
 def test_everything_that_can_be_said() -> None:
     content = json.loads(json.dumps(PLAIN))
     content["report"] = "/run/ka/verdicts/report.json"
-    content["checks"][0] |= {"fast_interval": 0.5, "slow_interval": 10, "maintenance": ["/ka-data/maintenance"]}
+    content["checks"][0] |= {"fast_interval": 0.5, "slow_interval": 10}
     content["checks"][0]["targets"] = [
         {
             "url": "https://app/",
@@ -84,7 +84,7 @@ def test_everything_that_can_be_said() -> None:
     config = parse(json.dumps(content))
     assert config.needs_tls
     (check,) = config.checks
-    assert (check.fast_interval, check.slow_interval, check.maintenance) == (0.5, 10.0, (Path("/ka-data/maintenance"),))
+    assert (check.fast_interval, check.slow_interval) == (0.5, 10.0)
     first, second, _third = check.targets
     assert (first.headers, first.ca_file, first.follow) == ((("Host", "www.example.org"),), "/ca.pem", True)
     assert second.wanted == "200-299,301"
@@ -112,7 +112,6 @@ def test_everything_that_can_be_said() -> None:
         ("checks/0/up", 0, "file: checks[0]: up: cannot be 0; it must be an integer as text"),
         ("checks/0/down", "0", 'file: checks[0]: down: cannot be "0"; it must be another value than up'),
         ("checks/0/targets", ..., "file: checks[0]: targets is missing; it must be a list of at least one"),
-        ("checks/0/maintenance", [1], "file: checks[0]: maintenance: cannot be 1; it must be a list of texts"),
         ("checks/0/targets/0/url", "http://", "file: checks[0]: targets[0]: url: names no host"),
         (
             "checks/0/targets/0/status",
@@ -132,7 +131,7 @@ def test_everything_that_can_be_said() -> None:
         (
             "checks/0/targets/0/body",
             "(",
-            'file: checks[0]: targets[0]: body: cannot be "(": missing ), unterminated subpattern at position 0',
+            'file: checks[0]: targets[0]: body: cannot be "(": missing ), unterminated subpattern',
         ),
         ("checks/0/targets/0/follow", 1, "file: checks[0]: targets[0]: follow: cannot be 1; it must be true or false"),
         ("checks/0/targets/0", "http://a/", 'file: checks[0]: targets[0]: cannot be "http://a/"; it must be an object'),

@@ -9,6 +9,7 @@ import os
 import resource
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.checks.config import Target
-    from tests.unit.checks.conftest import Certificates, Server
+    from tests.unit.checks.server import Certificates, Server
 
 LIMIT = 10.0
 """Seconds: far more than any answer here takes, so that a busy machine decides nothing."""
@@ -239,6 +240,15 @@ async def test_a_gzip_bomb_is_not_unpacked(server: Server) -> None:
 async def test_body_match(server: Server, pattern: str, ok: bool) -> None:
     server.answer = text("200 OK", "héllo\nstatus: ready\n".encode())
     assert (await ask(server.url, body=pattern))[0] is ok
+
+
+async def test_a_pattern_that_would_take_for_ever_is_given_up(server: Server) -> None:
+    server.answer = text("200 OK", b"a" * 64)
+    begin = time.process_time()
+    reason = "answered with a body that the regular expression needs more than 0.1 s for"
+    assert await ask(server.url, body="(a+)+b") == (False, reason)
+    assert time.process_time() - begin < 5
+    assert await ask(server.url, body="(a+)+") == (True, "")
 
 
 async def test_the_body_is_looked_at_for_64_kib(server: Server) -> None:

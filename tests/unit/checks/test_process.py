@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.unit.checks.server import OK
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from tests.unit.checks.conftest import Server
+    from tests.unit.checks.server import Server
 
 LIMIT = 30.0
 """Seconds that any event may take on a busy machine."""
@@ -159,8 +161,8 @@ async def test_a_kill_and_restart_does_not_flap(node: Node) -> None:
         await first.wait()
         first = await node.start()
         await node.until_said("the last verdict was up")
-        asked = len(node.server.requests)
-        await node.until(lambda asked=asked: len(node.server.requests) > asked + 3)
+        node.server.requests.clear()
+        await node.until(lambda: len(node.server.requests) > 3)
     after = (node.directory / "http").stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
@@ -181,9 +183,34 @@ async def test_a_restart_while_down_still_needs_rise_successes(node: Node) -> No
     assert "UP after 3 successes" in await node.until_said("UP")
 
 
+async def test_killed_at_any_moment_leaves_a_whole_verdict(node: Node) -> None:
+    node.configure(interval=0.01, rise=1, fall=1, timeout=1)
+    number = 0
+
+    async def alternate(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal number
+        number += 1
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" if number % 2 else b"HTTP/1.1 500 No\r\n\r\n")
+
+    node.server.answer = alternate
+    for moment in range(12):
+        seen = len(node.server.requests)
+        process = await node.start()
+        # Every result changes the verdict: the kill comes at another point of that each time.
+        await node.until(lambda seen=seen, moment=moment: len(node.server.requests) > seen + moment)  # type: ignore[misc]
+        process.kill()
+        await process.wait()
+        assert (node.directory / "http").read_text() in ("0\n", "1\n")
+    # What a kill left half done is no obstacle.
+    await node.start()
+    node.server.answer = OK
+    await node.until(lambda: node.verdict == "0" and node.is_fresh())
+    assert {path.name for path in node.directory.iterdir()} >= {"http", "heartbeat"}
+
+
 async def test_the_heartbeat_stops_with_the_process_and_goes_on_with_it(node: Node) -> None:
     process = await node.start()
-    await node.until(node.is_fresh)
+    await node.until(lambda: node.verdict == "0" and node.is_fresh())
     process.send_signal(signal.SIGSTOP)
     await node.until(lambda: not node.is_fresh())
     process.send_signal(signal.SIGCONT)
@@ -221,19 +248,6 @@ async def test_all_targets_must_be_up(node: Node) -> None:
     await node.until(lambda: node.verdict == "1")
     assert (await node.until_said("DOWN")).startswith(f"{node.server.url}b: DOWN after 2 failures")
     await node.until_said("http: 1 of 2 targets are up")
-
-
-async def test_a_maintenance_file_takes_it_out_and_back(node: Node) -> None:
-    file = node.directory / "maintenance"
-    node.configure(maintenance=[str(node.directory / "other"), str(file)])
-    await node.start()
-    await node.until(lambda: node.verdict == "0")
-    file.touch()
-    await node.until(lambda: node.verdict == "1")
-    assert await node.until_said("in maintenance") == f"http: in maintenance: {file} exists"
-    file.unlink()
-    await node.until(lambda: node.verdict == "0")
-    assert await node.until_said("over") == f"http: maintenance is over: {file} is gone, the check is up"
 
 
 async def test_a_verdict_that_cannot_be_written_ends_it_with_one_line(node: Node) -> None:
@@ -282,3 +296,21 @@ async def test_the_password_of_a_url_is_nowhere(node: Node) -> None:
     await node.server.stop()
     assert "http://***@127.0.0.1" in await node.until_said("DOWN")
     assert "s3cr3t" not in "".join(node.lines)
+
+
+async def test_the_report_says_what_the_log_said(node: Node) -> None:
+    content = json.loads((node.directory / "config.json").read_text())
+    path = node.directory / "report.json"
+    (node.directory / "config.json").write_text(json.dumps({**content, "report": str(path)}))
+
+    def target() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(path.read_text())["checks"][0]["targets"][0] if path.exists() else {}
+        return found
+
+    await node.start()
+    await node.until(lambda: target().get("state") == "up")
+    assert target()["target"] == node.server.url
+    assert 0 <= time.clock_gettime(time.CLOCK_BOOTTIME) - target()["since"] < LIMIT
+    await node.server.stop()
+    await node.until(lambda: target()["state"] == "down" and target()["reason"] == "connection refused")
+    assert json.loads(path.read_text())["checks"][0]["up"] is False

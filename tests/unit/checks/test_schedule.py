@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from app.checks.check import Check
 from app.checks.config import parse
 from app.checks.probe import Answer
-from app.checks.schedule import STALL, Watch, next_slot
+from app.checks.schedule import BUNDLE, STALL, Watch, next_slot, spread
 from app.checks.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -48,6 +48,15 @@ def test_after_an_overrun_the_last_missed_slot_is_due_at_once(
 def test_a_faster_period_keeps_the_phase() -> None:
     assert next_slot(0.3, 10.3, 0.5, 10.31) == pytest.approx(10.8)
     assert next_slot(0.3, 10.8, 2.0, 10.81) == pytest.approx(12.3)
+
+
+@given(st.integers(1, 700), PERIODS)
+def test_targets_are_spread_evenly_in_bundles(places: int, interval: float) -> None:
+    phases = [spread(place, places, interval) for place in range(places)]
+    for place, phase in enumerate(phases):
+        assert -1e-6 < interval * place / places - phase < BUNDLE + 1e-6
+    assert phases[0] == 0
+    assert max(map(phases.count, phases)) <= math.ceil(places * BUNDLE / interval) + 1
 
 
 class Script:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.syslog import MESSAGE_LIMIT, SyslogHandler, open_log
+from app.syslog import KEPT, MESSAGE_LIMIT, SyslogHandler, flush, open_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,8 +77,8 @@ def test_the_level_holds(forwarder: Forwarder, path: Path) -> None:
 
 
 def test_nothing_can_forge_a_line(forwarder: Forwarder, log: logging.Logger) -> None:
-    log.info("a\nb\r\x1b[31mc\x00\x85\u2028d\té")
-    assert forwarder.read().partition(": ")[2] == "a\\nb\\r\\x1b[31mc\\x00\\x85\\u2028d é"
+    log.info("a\nb\r\x1b[31mc\x00\x85\u2028d\té\u202e")
+    assert forwarder.read().partition(": ")[2] == "a\\nb\\r\\x1b[31mc\\x00\\x85\\u2028d é\\u202e"
 
 
 def test_surrogates_and_wrong_formats_are_logged_all_the_same(forwarder: Forwarder, path: Path) -> None:
@@ -107,14 +107,40 @@ def test_a_traceback_stays_one_datagram(forwarder: Forwarder, log: logging.Logge
     assert message.endswith("invalid literal for int() with base 10: 'why'")
 
 
-def test_without_a_forwarder_messages_are_counted_and_said_later(path: Path, log: logging.Logger) -> None:
+def test_without_a_forwarder_messages_wait_in_their_order(path: Path, log: logging.Logger) -> None:
     for number in range(3):
-        log.info("lost %d", number)
+        log.info("early %d", number)
     forwarder = Forwarder(path)
     try:
         log.info("back")
-        assert forwarder.read().endswith(f"3 messages were lost while {path} could not be written")
-        assert forwarder.read().endswith(": back")
+        said = [line.partition(": ")[2] for line in forwarder.read_all()]
+        assert said == ["early 0", "early 1", "early 2", "back"]
+    finally:
+        forwarder.stop()
+
+
+def test_what_waits_is_sent_without_a_new_message(path: Path, log: logging.Logger) -> None:
+    log.info("early")
+    forwarder = Forwarder(path)
+    try:
+        flush()
+        assert forwarder.read().endswith(": early")
+    finally:
+        forwarder.stop()
+
+
+def test_beyond_the_bound_messages_are_counted_and_said_after_those_that_waited(
+    path: Path, log: logging.Logger
+) -> None:
+    for number in range(KEPT + 3):
+        log.info("%d", number)
+    forwarder = Forwarder(path)
+    try:
+        said: list[str] = []
+        while len(said) <= KEPT:  # the socket holds fewer than wait
+            flush()
+            said += [line.partition(": ")[2] for line in forwarder.read_all()]
+        assert said == [*map(str, range(KEPT)), f"3 messages were lost while {path} could not be written"]
     finally:
         forwarder.stop()
 
@@ -138,12 +164,14 @@ def test_a_forwarder_that_reads_nothing_holds_nobody_up(forwarder: Forwarder, lo
     for number in range(sent):
         log.info("%d", number)
     assert time.monotonic() - begin < 10
-    arrived = len(forwarder.read_all())
-    assert 0 < arrived < sent
-    log.info("again")
-    notice, again = forwarder.read_all()
-    assert f": {sent - arrived} messages were lost" in notice
-    assert again.endswith(": again")
+    arrived = []
+    while new := forwarder.read_all():
+        arrived += [line.partition(": ")[2] for line in new]
+        flush()
+    *arrived, notice = arrived
+    assert KEPT < len(arrived) < sent
+    assert arrived == [*map(str, range(len(arrived)))]
+    assert notice.startswith(f"{sent - len(arrived)} messages were lost")
 
 
 def test_an_unknown_level_is_refused() -> None:

@@ -1,0 +1,56 @@
+"""The notifier process: `python -P -m app.notifier FILE` runs the hooks of the rendered file until SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from app.notifier import config
+from app.notifier.loop import Notifier
+from app.syslog import flush, open_log
+
+PROGRAM = "notifier"
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the exit status, of sysexits.h: the names of app.errors would load dataclasses."""
+    # The log forwarder's stream, which PID 1's programs inherit (STREAM_FD in app/layout.py), is not for the script.
+    os.closerange(3, 1024)
+    # Before anything takes time: a SIGTERM that comes now is obeyed later, not deadly.
+    stops: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: stops.append(number))
+    if len(arguments) != 1:
+        print("usage: python -P -m app.notifier FILE", file=sys.stderr)
+        return os.EX_CONFIG
+    log = open_log(PROGRAM, "info")
+    try:
+        settings = config.load(Path(arguments[0]))
+        log.setLevel(settings.log_level.upper())
+        notifier = Notifier(settings, log)
+    except config.ConfigError as error:
+        print(error, file=sys.stderr)
+        return os.EX_CONFIG
+    except OSError as error:
+        print(f"{error.filename}: cannot be opened: {error.strerror}; it must be as ka run made it", file=sys.stderr)
+        return os.EX_CONFIG
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: notifier.stop())
+    # Not ignored: it has to wake the loop.
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.set_wakeup_fd(notifier.wake_fd, warn_on_full_buffer=False)
+    if stops:
+        notifier.stop()
+    os.chdir("/")
+    notifier.run()
+    return os.EX_OK
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    # Straight out: a thread that hangs in a name look-up would hold up an ordinary exit.
+    flush()
+    sys.stderr.flush()
+    os._exit(status)
