@@ -1,0 +1,246 @@
+"""`python -m bench.logs [COUNT]`: the log when servers and the forwarder die; the figures of docs/logs.md.
+
+The figures of a server that is never there take five minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import Lab
+from tests.lab.receivers import RELP, RELPS, TCP, TLS, Receiver, make_pki
+
+if TYPE_CHECKING:
+    from lab import Node
+
+RATE = 500
+ENVIRONMENT = {
+    "KA_TRACK_IFACE": "eth0",
+    "KA_INCLUDE": "203.0.113.10/24",
+    "KA_VRID": "51",
+    "KA_AUTH_PASS": "bench-12",
+    "KA_PRIORITY": "254",
+    "KA_LOG_FORMAT": "json",
+}
+PORTS = {"tcp": TCP, "tls": TLS, "relp": RELP, "relps": RELPS}
+
+
+@dataclass
+class Sender:
+    """Logs ``count`` numbered messages at ``rate`` a second to a node's /dev/log, as a program in it would."""
+
+    node: Node
+    count: int
+    rate: float = RATE
+    sent: int = 0
+    #: The longest that one message took to get rid of, in seconds.
+    longest: float = 0.0
+    _thread: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+            log.connect(f"/proc/{self.node.pid}/root/run/ka/log-socket")
+            begin = time.monotonic()
+            for number in range(self.count):
+                time.sleep(max(0.0, begin + number / self.rate - time.monotonic()))
+                before = time.monotonic()
+                log.send(f"<30>sender[1]: number {number:06d} of many, {'and on ' * 10}".encode())
+                self.longest = max(self.longest, time.monotonic() - before)
+                self.sent = number + 1
+
+    def wait_for(self, sent: int) -> None:
+        """Returns when so many were sent."""
+        while self.sent < sent:
+            time.sleep(0.005)
+
+    def join(self) -> None:
+        """Returns when all were sent."""
+        self._thread.join()
+
+
+def tally(texts: list[str], count: int) -> tuple[list[int], int]:
+    """The numbers that are missing, and how many came more than once too often."""
+    found = Counter(int(match[1]) for text in texts if (match := re.search(r"number (\d{6}) of many", text)))
+    return [number for number in range(count) if number not in found], sum(times - 1 for times in found.values())
+
+
+def kill_forwarder(node: Node) -> None:
+    """SIGKILL, as soon as there is one: a forwarder that died young is started after a pause."""
+    while not node.processes("^rsyslogd"):
+        time.sleep(0.02)  # nothing tells of a start
+    node.signal("^rsyslogd", signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the messages of one trial. Times in seconds."""
+
+    what: str
+    sent: int
+    missing: list[int]
+    duplicates: int
+    printed: int
+    longest_send: float
+    drained_after: float
+
+    def __str__(self) -> str:
+        which = f" ({', '.join(map(str, self.missing[:10]))} …)" if self.missing else ""
+        return (
+            f"{self.what}: {self.sent} sent, {len(self.missing)} missing{which}, {self.duplicates} duplicates, "
+            f"{self.printed} of them printed, all there {self.drained_after:.1f} s after the last, "
+            f"longest send {self.longest_send * 1000:.1f} ms"
+        )
+
+
+def trial(
+    scheme: str, kind: str, count: int, *, outage: float, kills: int, rate: float = RATE, hang: float = 0.0
+) -> Outcome:
+    """A server that is away for ``outage`` seconds in the middle, and a forwarder that is killed ``kills`` times.
+
+    With ``hang`` the server reads nothing in the last seconds before it goes, and is killed.
+    """
+    with tempfile.TemporaryDirectory(prefix="ka-bench-") as made, Lab() as lab:
+        directory = Path(made)
+        node, host = lab.add_node("n1"), lab.add_host("logs")
+        pki = make_pki(directory, host.ipv4)
+        receiver = Receiver(host, directory, kind, asks=True)
+        receiver.start()
+        environ = ENVIRONMENT | {"KA_LOG_FORWARD": f"{scheme}://{host.ipv4}:{PORTS[scheme]}"}
+        if scheme in {"tls", "relps"}:
+            environ |= {f"KA_LOG_FORWARD_{name}": f"/pki/{file}" for name, file in TLS_FILES.items()}
+            environ["KA_LOG_FORWARD_NAME"] = "server.example"
+        node.start(environ, binds={pki: "/pki"})
+        node.log.wait_for("MASTER STATE")
+        sender = Sender(node, count, rate)
+        away = int(outage * rate)
+        first, back = (count - away) // 2, (count + away) // 2
+        # Spread over the whole, one of them while the server is away and one just after it is back.
+        events = [(first, "away"), (back, "back")] + [(at, "kill") for at in _spread(kills, count, first, back, rate)]
+        if hang:
+            events.append((first - int(hang * rate), "hang"))
+        for at, event in sorted(events):
+            sender.wait_for(at)
+            if event == "kill":
+                kill_forwarder(node)
+            elif event == "hang":
+                receiver.hang()
+            elif event == "away":
+                receiver.stop(kill=bool(hang))
+            else:
+                receiver.start()
+        sender.join()
+        ended = time.monotonic()
+        texts = _until_quiet(receiver)
+        drained = time.monotonic() - QUIET - ended
+        node.stop()
+        missing, duplicates = tally(texts, count)
+        not_printed, _ = tally([line.text for line in node.log.lines], count)
+        receiver.stop()
+    what = f"{scheme} to {kind}" + (f", which hung for {hang:g} s" if hang else "")
+    return Outcome(what, count, missing, duplicates, count - len(not_printed), sender.longest, max(drained, 0.0))
+
+
+TLS_FILES = {"CA": "ca.pem", "CERT": "client.pem", "KEY": "client.key"}
+#: Seconds without a new line after which all have come.
+QUIET = 3.0
+
+
+def _spread(kills: int, count: int, first: int, back: int, rate: float) -> list[int]:
+    """When to kill, as numbers of messages: while the server is away, just after it is back, the rest elsewhere."""
+    during = [(first + back) // 2, back + int(rate / 4)][:kills]
+    others = kills - len(during)
+    before = [first * (number + 1) // (others // 2 + 1) for number in range(others // 2)]
+    last = others - others // 2
+    after = [back + (count - back) * (number + 1) // (last + 1) for number in range(last)]
+    return during + before + after
+
+
+def _until_quiet(receiver: Receiver) -> list[str]:
+    size, since = -1, time.monotonic()
+    while time.monotonic() - since < QUIET:
+        if (now := receiver.size) != size:
+            size, since = now, time.monotonic()
+        time.sleep(0.05)
+    return [line.message for line in receiver.lines]
+
+
+def never_there(seconds: float) -> None:
+    """What a server costs that nobody has ever seen, beside a node that forwards nothing."""
+    for scheme in ("none", "tcp", "relp"):
+        with Lab() as lab:
+            first, second = lab.add_node("n1"), lab.add_node("n2")
+            environ = dict(ENVIRONMENT)
+            if scheme != "none":
+                # One that refuses, and one that is not there at all: nobody has that address.
+                environ["KA_LOG_FORWARD"] = f"{scheme}://{second.ipv4}:9,{scheme}://203.0.113.250:9"
+            first.start(environ)
+            lab.wait_holder("203.0.113.10", first, timeout=20)
+            second.start({**environ, "KA_PRIORITY": "253"})
+            second.log.wait_for("BACKUP STATE")
+            sender = Sender(first, int(seconds * 2), rate=2)
+            figures = []
+            for _ in range(5):
+                time.sleep(seconds / 5)
+                figures.append(_cost(first))
+            sender.join()
+            asked = time.time()
+            first.signal("^keepalived ", signal.SIGKILL)
+            first.stop()
+            taken = lab.wait_holder("203.0.113.10", second, since=asked)
+            not_printed, _ = tally([line.text for line in first.log.lines], sender.count)
+            second.stop()
+        steps = "; ".join(f"{cpu:.2f} s, {rss:.1f} MiB" for cpu, rss in figures)
+        print(
+            f"server never there ({scheme}), {seconds:.0f} s: processor time and memory of the forwarder: {steps}; "
+            f"{len(not_printed)} lines not printed; longest send {sender.longest * 1000:.1f} ms; "
+            f"the VIP was on the peer {(taken.time - asked) * 1000:.0f} ms after keepalived was killed",
+            flush=True,
+        )
+
+
+def _cost(node: Node) -> tuple[float, float]:
+    """Processor time (seconds) and resident memory (MiB) of the node's forwarder."""
+    (pid,) = node.processes("^rsyslogd")
+    times = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    ticks = os.sysconf("SC_CLK_TCK")
+    return (int(times[11]) + int(times[12])) / ticks, pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def main(count: int) -> int:
+    """Measures and prints; exit status 1 when a message was lost where none may be."""
+    outcomes = []
+    for scheme, kind in (
+        ("tcp", "rsyslog"),
+        ("tcp", "syslog-ng"),
+        ("tls", "rsyslog"),
+        ("tls", "syslog-ng"),
+        ("relp", "rsyslog"),
+        ("relps", "rsyslog"),
+    ):
+        outcome = trial(scheme, kind, count, outage=20, kills=5)
+        print(outcome, flush=True)
+        outcomes.append(outcome)
+    for scheme, kind in (("tcp", "rsyslog"), ("tls", "rsyslog"), ("relp", "rsyslog")):
+        print(trial(scheme, kind, 5000, outage=2, kills=0, hang=1), flush=True)
+    never_there(300)
+    return int(any(outcome.missing or outcome.duplicates > count / 1000 for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000))
