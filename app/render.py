@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined, TemplateError
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
 from app.errors import ConfigError, Problem
 from app.keepalived import END
@@ -21,6 +21,7 @@ from app.settings.checks import masked_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from app.plan import HttpCheck, Plan
     from app.settings.routes import Route
@@ -65,11 +66,12 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
     def text(template: str, **more: object) -> str:
         try:
             return environment.get_template(template).render(words, **more)
-        except TemplateError as error:
+        except Exception as error:  # noqa: BLE001 - a template of the operator's may raise anything ({{ 1 / 0 }})
             where = getattr(error, "lineno", None)
             line = f" line {where}" if where else ""
-            sentence = f"cannot be rendered{line}: {error.message}; it must be a Jinja2 template as the one it replaces"
-            raise ConfigError(Problem(f"template {template}", sentence)) from None
+            said = getattr(error, "message", None) or str(error)
+            sentence = f"cannot be rendered{line}: {said}; it must be a Jinja2 template as the one it replaces"
+            raise ConfigError(Problem(f"template {_source(plan, template)}", sentence)) from None
 
     files = [
         # Only root reads it: the password is in it.
@@ -91,6 +93,12 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
         File(f"checks/{check.name}", text("checks/override", script=check), 0o755) for check in plan.script_checks
     ]
     return tuple(files)
+
+
+def _source(plan: Plan, template: str) -> Path | str:
+    """The operator's own template, where there is one."""
+    own = plan.data_dir / "templates" / template
+    return own if own.is_file() else template
 
 
 def _checker(plan: Plan, *, show_secrets: bool) -> str:

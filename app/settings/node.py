@@ -38,8 +38,8 @@ class Node(Area):
     )
     peer_refresh: Annotated[float, seconds("1", "3600")] = Field(
         default=10.0,
-        description="The time between two look-ups of dns: peers. A node that joins listens that long before it may "
-        "become master, so that the others know it first.",
+        description="The time between two look-ups of dns: peers. A node that joins takes part after one and a half "
+        "times that and 2 s, so that the others know it first. At least twice what name servers keep an answer.",
     )
     sync_groups: Annotated[tuple[tuple[str, tuple[str, ...]], ...], TextList(GROUP_FORM, _group)] = Field(
         default=(),

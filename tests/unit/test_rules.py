@@ -200,6 +200,7 @@ def test_a_directory_that_root_itself_may_not_enter(data_dir: Path, monkeypatch:
     # The container has no DAC_OVERRIDE, which these tests' root has.
     with monkeypatch.context() as patch:
         patch.setattr(os, "stat", refuse)
+        patch.setattr(os, "scandir", refuse)
         sentences = said(KA_OVERRIDE_CHECK="check-service", KA_DATA_DIR=str(data_dir))
     assert sentences == [
         "KA_OVERRIDE_CHECK: cannot be check-service: Permission denied; "

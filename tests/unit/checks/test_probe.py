@@ -17,13 +17,14 @@ import pytest
 from app.checks import resolve
 from app.checks.config import parse
 from app.checks.probe import BODY_LIMIT, Answer, Probers
+from tests.unit.checks.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from app.checks.config import Target
-    from tests.unit.checks.server import Certificates, Server
+    from tests.unit.checks.server import Certificates
 
 LIMIT = 10.0
 """Seconds: far more than any answer here takes, so that a busy machine decides nothing."""
@@ -267,6 +268,36 @@ async def test_redirects_are_followed_only_when_asked(server: Server) -> None:
     assert (await ask(server.url))[0] is False
     assert await ask(server.url, follow=True) == (True, "")
     assert b"GET /there " in server.requests[-1]
+
+
+async def test_another_server_gets_none_of_the_headers(server: Server) -> None:
+    other = Server()
+    await other.start()
+    server.answer = text("307 Over", b"", f"Location: {other.url}there")
+    url = server.url.replace("http://", "http://me:s3cr3t@")
+    assert await ask(url, follow=True, headers={"X-Token": "s3cr3t", "Host": "www.example.org"}) == (True, "")
+    assert b"X-Token: s3cr3t" in server.requests[0]
+    request = other.requests[0].decode()
+    assert request.startswith("GET /there ")
+    assert f"Host: 127.0.0.1:{other.port}\r\n" in request
+    assert "s3cr3t" not in request
+    assert "Authorization" not in request
+    await other.stop()
+
+
+async def test_the_same_server_gets_them_again(server: Server, tmp_path: Path) -> None:
+    async def redirect(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = server.requests[-1].startswith(b"GET / ")
+        writer.write(text("301 Moved", b"", "Location: there?x=1") if first else text("200 OK"))
+        await writer.drain()
+
+    server.answer = redirect
+    await server.stop()
+    await server.start_unix(tmp_path / "s")
+    url = f"http+unix://me:pw@{str(tmp_path / 's').replace('/', '%2F')}/"
+    assert await ask(url, follow=True, headers={"X-Token": "t"}) == (True, "")
+    assert server.requests[1].startswith(b"GET /there?x=1 ")
+    assert all(b"X-Token: t" in request and b"Authorization: Basic" in request for request in server.requests)
 
 
 @pytest.mark.parametrize(
