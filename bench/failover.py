@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.guard import DEATHS
 from bench.measure import Row, repeat
 from lab import Lab
 
@@ -74,7 +76,15 @@ def rows(times: int) -> Iterator[Row]:
 
         yield repeat("failed probe's end to the VIP on the peer", times, failed_probe, limit=25)
 
+        kills = itertools.count(1)
+
         def killed() -> float:
+            if next(kills) % (DEATHS - 1) == 0:
+                # One that dies DEATHS times within a minute has failed for good, and its node ends.
+                first.stop()
+                asked = time.time()
+                first.start({**ENVIRONMENT, "KA_PRIORITY": "254"})
+                lab.wait_holder(VIP, first, since=asked, timeout=20)
             asked = time.time()
             first.signal(r"^keepalived ", signal.SIGKILL)
             released = lab.wait_released(VIP, first, since=asked)
