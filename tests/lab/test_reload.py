@@ -175,7 +175,7 @@ WRONG: dict[str, tuple[Callable[[Mounted], None], str]] = {
     ),
     "template's names": (
         lambda node: node.write("templates/keepalived.conf", "{{ plan.nothing }}\n"),
-        r"template keepalived\.conf: cannot be rendered: .*nothing",
+        r"template /ka-data/templates/keepalived\.conf: cannot be rendered: .*nothing",
     ),
     "template's result": (
         lambda node: node.write("templates/keepalived.conf", "nonsense {\n}\n"),
