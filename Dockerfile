@@ -6,7 +6,7 @@ ARG BASE_IMAGE=debian:trixie-slim
 # Debian's packages: installed whole here, and what the image needs of them collected in /rootfs.
 FROM ${BASE_IMAGE} AS system
 COPY scripts/image-rootfs /usr/local/sbin/
-RUN image-rootfs ca-certificates iproute2 keepalived python3 rsyslog rsyslog-openssl
+RUN image-rootfs ca-certificates iproute2 keepalived python3 rsyslog rsyslog-gnutls rsyslog-relp
 
 # The Python packages, at the versions and hashes of the lock file; pip stays behind in an environment of its own.
 FROM system AS python

@@ -112,8 +112,10 @@ class LoopInside:
 
 
 async def _cancel_others() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0)  # transports that were just closed drop their sockets in the next turn
+    # What is cancelled, and what was just accepted, may begin more.
+    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for _ in range(3):  # the end of a task closes its transport, which drops its socket in the turn after that
+        await asyncio.sleep(0)

@@ -39,6 +39,7 @@ class Service:
         self._status = 200
         self._changed = asyncio.Event()  # replaced at every change: lets go of the requests that hang
         self._servers: list[asyncio.Server] = []
+        self._serving: set[asyncio.Task[None]] = set()
         self._answers: list[Answer] = []
         self._loop = LoopInside(namespace)
         try:
@@ -83,7 +84,17 @@ class Service:
 
     async def _listen(self, family: socket.AddressFamily, address: str) -> asyncio.Server:
         listener = socket.create_server((address, self.port), family=family, backlog=128)
-        return await asyncio.start_server(self._serve, sock=listener)
+        return await asyncio.start_server(self._connected, sock=listener)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+
+        def over(task: asyncio.Task[None]) -> None:  # however it ends, and also when it is cancelled before it begins
+            self._serving.discard(task)
+            writer.close()
+
+        task.add_done_callback(over)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         changed = self._changed
@@ -94,7 +105,6 @@ class Service:
                 await changed.wait()
             elif self._mode is _Mode.ANSWER:
                 self._reply(writer)
-        writer.close()
 
     def _reply(self, writer: asyncio.StreamWriter) -> None:
         body = f"{self.name}\n"

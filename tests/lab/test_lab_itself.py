@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import AddressEvent, Advert, Answer, Lab, LabError, Node, obstacle
-from lab.namespace import NAMESPACES, namespaces_of
+from lab.namespace import NAMESPACES, inside, namespaces_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -386,11 +388,30 @@ def test_unprivileged_processes_read_a_checkout_that_only_root_can_enter(lab_pos
 # --- Service and client ----------------------------------------------------------------------------------------------
 
 
+def test_a_service_that_ends_closes_every_connection(lab: Lab) -> None:
+    n1 = lab.add_node("n1")
+    service = n1.start_service()
+
+    def connect() -> list[socket.socket]:
+        return [socket.create_connection((n1.ipv4, 80)) for _ in range(5)]
+
+    clients = inside(n1.namespace, connect)
+    with contextlib.ExitStack() as stack:
+        for client in clients:
+            stack.enter_context(client)
+            client.settimeout(10)
+            client.send(b"GET / HTTP/1.1\r\n")  # and no more
+        service.stop()
+        for client in clients:
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(100) == b""
+    # The rubbish of a test is blamed on another one: its warnings are errors.
+    gc.collect()
+
+
 def test_the_service_fails_in_every_way_and_comes_back(lab: Lab) -> None:
     n1, client = lab.add_node("n1"), lab.add_host("client")
-    began = time.monotonic()
     service = n1.start_service(port=8080)
-    assert time.monotonic() - began < 0.3
     asking = client.start_client(f"http://{n1.ipv4}:8080/health", rate=50, timeout=0.2)
 
     def next_error() -> str | None:
