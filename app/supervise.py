@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,9 +19,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supervisor import events, loggers
+from supervisor import events
 from supervisor.medusa import asyncore_25 as asyncore
-from supervisor.options import ServerOptions
 from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 
@@ -30,11 +30,12 @@ from app.layout import STREAM_FD, SUPERVISORD_CONF, Layout
 from app.leftovers import remove_leftovers
 from app.logs.intake import Intake
 from app.logs.last_words import print_lines
+from app.supervisord import Options, Readable, Writable
 from app.syslog import flush, open_log
 from app.watch_peers import GATES, GONE_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from supervisor.options import ServerOptions
 
 PROGRAM = "ka"
 #: What waits for the log forwarder, in this order, and the file without which it is not run.
@@ -46,86 +47,15 @@ AFTER_THE_LOG = {
 }
 #: Nobody's VIP depends on these.
 DISPENSABLE = frozenset({"notifier"})
+#: Seconds between two attempts to start a log forwarder that supervisord has given up.
+FORWARDER_RETRY = 10.0
 #: Seconds that what is left of a keepalived gets to say goodbye before it is killed.
 GOODBYE = 0.1
 
+#: How rsyslogd ends its complaints when there are many.
+_NO_WORDS = re.compile(r"max number of error messages|Consider adjusting|errorMessagesToStderr|if you want more")
+
 _ENDED = (events.ProcessStateExitedEvent, events.ProcessStateBackoffEvent, events.ProcessStateStoppedEvent)
-
-#: supervisord's levels; what it says of every start and stop is for who looks for it (debug).
-_LEVELS = {
-    loggers.LevelsByName.CRIT: logging.CRITICAL,
-    loggers.LevelsByName.ERRO: logging.ERROR,
-    loggers.LevelsByName.WARN: logging.WARNING,
-}
-
-
-class _ToLog(loggers.Handler):  # type: ignore[misc]  # supervisor has no types
-    """supervisord's own messages, handed to our log."""
-
-    def __init__(self, log: logging.Logger) -> None:
-        super().__init__()
-        self._log = log
-
-    def emit(self, record: Any) -> None:
-        """One message."""
-        message = record.asdict()["message"].rstrip()
-        # supervisord warns of every signal; an end that was asked for is no reason to.
-        level = logging.INFO if message.startswith("received SIG") else _LEVELS.get(record.level, logging.DEBUG)
-        self._log.log(level, "%s", message)
-
-
-class _Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
-    """supervisord's options, with our log in place of a log file."""
-
-    def make_logger(self) -> None:
-        """Called by supervisord once, when it has read its configuration."""
-        self.logger = loggers.getLogger(self.loglevel)
-        self.logger.addHandler(_ToLog(open_log("supervisord", os.environ["LOG_LEVEL"])))
-
-
-class _Readable:
-    """Something for supervisord's poll loop to watch: calls ``act`` whenever ``fd`` is readable."""
-
-    def __init__(self, act: Callable[[], None]) -> None:
-        self._act = act
-
-    def readable(self) -> bool:
-        """Always of interest."""
-        return True
-
-    def writable(self) -> bool:
-        """Never."""
-        return False
-
-    def handle_read_event(self) -> None:
-        """The descriptor is readable."""
-        self._act()
-
-    def handle_write_event(self) -> None:
-        """The descriptor is writable."""
-        self._act()
-
-    def handle_error(self) -> None:
-        """supervisord's loop calls this in an except clause; an error of ours is a defect, so it must be seen."""
-        error = sys.exception()
-        if error is not None:
-            raise error
-
-
-class _Writable(_Readable):
-    """The same for a descriptor that is written to while ``is_wanted``."""
-
-    def __init__(self, act: Callable[[], None], is_wanted: Callable[[], bool]) -> None:
-        super().__init__(act)
-        self._is_wanted = is_wanted
-
-    def readable(self) -> bool:
-        """Never."""
-        return False
-
-    def writable(self) -> bool:
-        """Only while there is something to write: a descriptor that is writable would end every poll at once."""
-        return self._is_wanted()
 
 
 class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
@@ -136,6 +66,8 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
         self._intake = intake
         self.failure: str | None = None
         self._reload_is_due = False
+        #: When the log forwarder is to be started again after supervisord has given it up (monotonic seconds).
+        self._forwarder_due: float | None = None
         self._layout = layout
         self._log = open_log(PROGRAM, os.environ["LOG_LEVEL"])
         self._output: dict[str, logging.Logger] = {}
@@ -154,7 +86,7 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked by app.run
         # supervisord would start everything anew.
         signal.signal(signal.SIGHUP, self._on_hangup)
-        self.options.get_socket_map()[self._woken.fileno()] = _Readable(self._on_wake_up)
+        self.options.get_socket_map()[self._woken.fileno()] = Readable(self._on_wake_up)
         self._wake()
         events.subscribe(events.ProcessLogEvent, self._on_output)
         events.subscribe(events.ProcessStateEvent, self._on_state)
@@ -170,8 +102,8 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
     def _take_in_the_log(self) -> None:
         """Watches the intake's sockets, and has the log forwarder inherit its end of them."""
         watched = self.options.get_socket_map()
-        watched[self._intake.listener.fileno()] = _Readable(self._intake.read)
-        watched[self._intake.output.fileno()] = _Writable(self._intake.hand_on, lambda: self._intake.waits)
+        watched[self._intake.listener.fileno()] = Readable(self._intake.read)
+        watched[self._intake.output.fileno()] = Writable(self._intake.hand_on, lambda: self._intake.waits)
         forwarder = self.process_groups["log-forwarder"].processes["log-forwarder"]
         self._intake.forwarder_pid = lambda: forwarder.pid
         # supervisord has no other place for it.
@@ -188,6 +120,10 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
         super().tick(now)
         flush()
         self._intake.tick()
+        if self._forwarder_due is not None and time.monotonic() >= self._forwarder_due:
+            self._forwarder_due = None
+            if self.options.mood >= SupervisorStates.RUNNING:
+                self.process_groups["log-forwarder"].processes["log-forwarder"].spawn()
 
     def reap(self, once: bool = False, recursionguard: int = 0) -> None:
         """Collects ended programs; what was ended is started again in the loop's next round, which is now."""
@@ -229,7 +165,7 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
         self._reports.bind(str(self._layout.ready_socket))
         # The siblings report here; none of them is root.
         self._layout.ready_socket.chmod(0o666)
-        self.options.get_socket_map()[self._reports.fileno()] = _Readable(self._on_report)
+        self.options.get_socket_map()[self._reports.fileno()] = Readable(self._on_report)
 
     def _on_report(self) -> None:
         """A datagram in the form of sd_notify(3): the forwarder is ready, the guard wants an end, a reload is due."""
@@ -292,7 +228,8 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
         log = self._output.setdefault(name, open_log(name, os.environ["LOG_LEVEL"]))
         for line in event.data.decode(errors="replace").splitlines():
             if line.strip() and line != "supervisor: child process was not spawned":  # the line before it says why
-                self._last_words[name] = line.removeprefix("supervisor: ").strip()
+                if not _NO_WORDS.search(line):
+                    self._last_words[name] = line.removeprefix("supervisor: ").strip()
                 # Of what is no logger itself: a plain word on one channel, a complaint on the other.
                 log.log(logging.INFO if event.channel == "stdout" else logging.WARNING, "%s", line.rstrip())
 
@@ -330,16 +267,25 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
 
     def _give_up(self, why: str) -> None:
         """What the guard says of a program; only one that the VIP depends on ends the container."""
-        if why.split(" ", 1)[0] in DISPENSABLE:
+        program = why.split(" ", 1)[0]
+        if program in DISPENSABLE:
             self._log.critical("%s; the node goes on without it", why)
+        elif program == "log-forwarder" and not self._layout.opening.exists():
+            # It has run before: a node that cannot be heard still serves, and PID 1 keeps its lines.
+            why = self._with_last_words(why)
+            self._log.critical("%s; trying again in %.0f s, the node goes on", why, FORWARDER_RETRY)
+            self._forwarder_due = time.monotonic() + FORWARDER_RETRY
         else:
             self._fail(why)
+
+    def _with_last_words(self, why: str) -> str:
+        last_words = self._last_words.get(why.split(" ", 1)[0])
+        return f"{why}: {last_words}" if last_words else why
 
     def _fail(self, why: str) -> None:
         """Ends the container with a status that makes its restart policy act."""
         if self.failure is None:
-            last_words = self._last_words.get(why.split(" ", 1)[0])
-            self.failure = f"{why}: {last_words}" if last_words else why
+            self.failure = self._with_last_words(why)
             self._log.critical("%s; ending the container", self.failure)
         self.options.mood = SupervisorStates.SHUTDOWN
         self._wake()
@@ -371,7 +317,7 @@ def main(run_dir: str) -> int:
     layout = Layout(Path(run_dir))
     # Before anything is logged.
     intake = Intake(layout)
-    options = _Options()
+    options = Options()
     options.realize(["--configuration", str(SUPERVISORD_CONF)])
     options.first, options.test = True, False  # as supervisord's own main() says
     node = Node(options, layout, intake)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import Lab
-from tests.lab.receivers import RELP, RELPS, TCP, TLS, Receiver, make_pki
+from tests.lab.receivers import RELP, TCP, TLS, Receiver, make_pki
 
 if TYPE_CHECKING:
     from lab import Node
@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "KA_PRIORITY": "254",
     "KA_LOG_FORMAT": "json",
 }
-PORTS = {"tcp": TCP, "tls": TLS, "relp": RELP, "relps": RELPS}
+PORTS = {"tcp": TCP, "tls": TLS, "relp": RELP}
 
 
 @dataclass
@@ -121,7 +121,7 @@ def trial(
         receiver = Receiver(host, directory, kind, asks=True)
         receiver.start()
         environ = ENVIRONMENT | {"KA_LOG_FORWARD": f"{scheme}://{host.ipv4}:{PORTS[scheme]}"}
-        if scheme in {"tls", "relps"}:
+        if scheme == "tls":
             environ |= {f"KA_LOG_FORWARD_{name}": f"/pki/{file}" for name, file in TLS_FILES.items()}
             environ["KA_LOG_FORWARD_NAME"] = "server.example"
         node.start(environ, binds={pki: "/pki"})
@@ -231,7 +231,6 @@ def main(count: int) -> int:
         ("tls", "rsyslog"),
         ("tls", "syslog-ng"),
         ("relp", "rsyslog"),
-        ("relps", "rsyslog"),
     ):
         outcome = trial(scheme, kind, count, outage=20, kills=5)
         print(outcome, flush=True)

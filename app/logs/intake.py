@@ -21,7 +21,7 @@ from app.logs.message import WARNING
 from app.logs.pipeline import Entry, Pipeline, datagram, printed_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from app.layout import Layout
@@ -35,9 +35,10 @@ KEPT, KEPT_BYTES = 10_000, 8 << 20
 #: Messages that are read before PID 1 sees to its other work.
 AT_ONCE = 64
 
-#: Messages that a killed forwarder may have read and not yet queued: it queues one before it reads the next. What it
-#: got longer ago than this (seconds), with nothing after it, is queued.
-IN_HAND, IN_HAND_FOR = 1, 1.0
+#: Lines that a killed forwarder may have read and not got rid of: a line for the servers is on disk before the next is
+#: read, lines for the standard output wait in its memory. What it got longer ago than this (seconds), with nothing
+#: after it, has gone its way.
+IN_HAND, IN_HAND_OUT, IN_HAND_FOR = 1, 4, 1.0
 
 #: What may have been on the wire when a server went away is sent to it again: this many of the last messages, but none
 #: older than this many seconds.
@@ -146,12 +147,25 @@ class Intake:
     def forwarder_ended(self, *, was_killed: bool) -> None:
         """Gets back what the forwarder has not read, or may have read and not queued: its successor gets it."""
         count = len(_emptied(self._input))
+        again = [self._sent.pop() for _ in range(min(count, len(self._sent)))]
         if was_killed and (count or time.monotonic() - self._sent_at < IN_HAND_FOR):
-            count += IN_HAND
-        for sent in reversed(list(self._sent)[-count:] if count else []):
-            self._sent.pop()
+            again += self._in_hand()
+        for sent in again:  # the newest first
             self._waiting.appendleft(sent)
             self._waiting_bytes += len(sent)
+
+    def _in_hand(self) -> Iterator[bytes]:
+        """The last lines of each kind that were read, the newest first."""
+        forwarded, printed = IN_HAND, IN_HAND_OUT
+        while self._sent and (forwarded or printed):
+            sent = self._sent.pop()
+            if printed_of(sent) is None:
+                if forwarded:
+                    forwarded -= 1
+                    yield sent
+            elif printed:
+                printed -= 1
+                yield sent
 
     def _send_again(self, target: int, now: float) -> None:
         """What was on the wire when a server went away: what it had not read is lost with it."""

@@ -45,7 +45,7 @@ def certificates_are_used(settings: Settings, _host: Host) -> Iterator[Problem]:
         ("KA_LOG_FORWARD_NAME", logs.log_forward_name),
     ):
         if value:
-            sentence = "cannot be used, KA_LOG_FORWARD names no tls:// or relps:// server; leave it out"
+            sentence = "cannot be used, KA_LOG_FORWARD names no tls:// server; leave it out"
             yield Problem(variable, sentence)
 
 

@@ -8,10 +8,10 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-FORM = "udp://, tcp://, tls://, relp:// or relps://HOST:PORT"
+FORM = "udp://, tcp://, tls:// or relp://HOST:PORT"
 
 #: What a target's scheme means: whether it is TLS, and whether the server says that it has a message.
-SCHEMES = ("udp", "tcp", "tls", "relp", "relps")
+SCHEMES = ("udp", "tcp", "tls", "relp")
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})")
 
@@ -31,12 +31,12 @@ class Target:
     @property
     def is_tls(self) -> bool:
         """Whether the connection is encrypted and the server must prove its name."""
-        return self.scheme in {"tls", "relps"}
+        return self.scheme == "tls"
 
     @property
     def is_relp(self) -> bool:
         """Whether the server acknowledges each message."""
-        return self.scheme in {"relp", "relps"}
+        return self.scheme == "relp"
 
     @property
     def has_spool(self) -> bool:

@@ -75,14 +75,14 @@ class Logs(Area):
     )
     log_forward: Annotated[tuple[Target, ...], TextList(FORM, parse_target)] = Field(
         default=(),
-        description="Servers that get a copy of every line by RFC 5424. tls and relps are encrypted; relp and relps "
-        "are acknowledged; udp is neither, and nothing waits for its server.",
+        description="Servers that get a copy of every line by RFC 5424. tls is encrypted; relp is acknowledged; udp is "
+        "neither, and nothing waits for its server.",
     )
     log_forward_ca: Annotated[Path | None, directory()] = Field(
-        default=None, description="The certificates that tls and relps servers must be signed by. Unset: the system's."
+        default=None, description="The certificates that tls servers must be signed by. Unset: the system's."
     )
     log_forward_cert: Annotated[Path | None, directory()] = Field(
-        default=None, description="This node's certificate for tls and relps servers that ask for one."
+        default=None, description="This node's certificate for tls servers that ask for one."
     )
     log_forward_key: Annotated[Path | None, directory()] = Field(
         default=None, description="The private key of KA_LOG_FORWARD_CERT; only root need be able to read it."
@@ -90,9 +90,7 @@ class Logs(Area):
     log_forward_name: Annotated[
         str | None,
         matching(r"[A-Za-z0-9_*](?:[A-Za-z0-9_.*:-]{0,252})", "a name as in a certificate, such as log.example.org"),
-    ] = Field(
-        default=None, description="The name in the certificate of tls and relps servers. Unset: the HOST of each."
-    )
+    ] = Field(default=None, description="The name in the certificate of tls servers. Unset: the HOST of each.")
     log_spool: Annotated[Path | None, directory()] = Field(
         default=None,
         description="A directory for what waits for a server that is away. Unset: KA_RUN_DIR/spool, which survives "

@@ -18,22 +18,20 @@ if TYPE_CHECKING:
     from lab import Host
 
 #: The ports of every receiver.
-UDP, TCP, TLS, RELP, RELPS = 5140, 5141, 6514, 2514, 2515
+UDP, TCP, TLS, RELP = 5140, 5141, 6514, 2514
 
 #: Where scripts/setup unpacks syslog-ng, whose package cannot be installed beside rsyslog's.
 SYSLOG_NG = Path(__file__).resolve().parents[2] / ".venv" / "syslog-ng"
 
 _RSYSLOG = """
 global(workDirectory="{directory}" maxMessageSize="64k")
-module(load="imudp") module(load="imtcp") module(load="imrelp" tls.tlslib="openssl")
+module(load="imudp") module(load="imtcp") module(load="imrelp")
 input(type="imudp" port="{udp}")
 input(type="imtcp" port="{tcp}")
-input(type="imtcp" port="{tls}" streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="{tcp_auth}"
-      {tcp_peer} streamDriver.CAFile="{pki}/ca.pem" streamDriver.CertFile="{pki}/server.pem"
-      streamDriver.KeyFile="{pki}/server.key")
+input(type="imtcp" port="{tls}" streamDriver.name="gtls" streamDriver.mode="1" streamDriver.authMode="{tcp_auth}"
+      {tcp_peer} streamDriver.CAFile="{pki}/ca.pem" streamDriver.CertFile="{pki}/{certificate}.pem"
+      streamDriver.KeyFile="{pki}/{certificate}.key")
 input(type="imrelp" port="{relp}" maxDataSize="64k")
-input(type="imrelp" port="{relps}" maxDataSize="64k" tls="on" tls.authMode="name" tls.permittedPeer=["client.example"]
-      tls.caCert="{pki}/ca.pem" tls.myCert="{pki}/server.pem" tls.myPrivKey="{pki}/server.key")
 template(name="line" type="list" option.jsonf="on") {{
     property(outname="input" name="inputname" format="jsonf")
     property(outname="host" name="hostname" format="jsonf")
@@ -52,7 +50,7 @@ options {{ keep-hostname(yes); flush-lines(1); stats-freq(0); }};
 source remote {{
     syslog(transport("tcp") port({tcp}) max-connections(10));
     syslog(transport("udp") port({udp}));
-    syslog(transport("tls") port({tls}) tls(key-file("{pki}/server.key") cert-file("{pki}/server.pem")
+    syslog(transport("tls") port({tls}) tls(key-file("{pki}/{certificate}.key") cert-file("{pki}/{certificate}.pem")
            ca-file("{pki}/ca.pem") peer-verify({verify})));
 }};
 template line {{
@@ -83,16 +81,18 @@ class Received:
 
 
 class Receiver:
-    """A syslog server; ``asks`` is whether it wants to see a certificate of its clients."""
+    """A syslog server; ``asks`` is whether it wants to see a certificate of its clients, ``certificate`` its own."""
 
-    def __init__(self, host: Host, directory: Path, kind: str, *, asks: bool = False) -> None:
+    def __init__(
+        self, host: Host, directory: Path, kind: str, *, asks: bool = False, certificate: str = "server"
+    ) -> None:
         self.host = host
         self.kind = kind
         self._directory = directory / f"{host.name}-{kind}"
         self._directory.mkdir()
         self._received = self._directory / "received"
         self._received.touch()
-        ports = {"udp": UDP, "tcp": TCP, "tls": TLS, "relp": RELP, "relps": RELPS}
+        ports = {"udp": UDP, "tcp": TCP, "tls": TLS, "relp": RELP}
         words = {
             **ports,
             "directory": self._directory,
@@ -100,6 +100,7 @@ class Receiver:
             "pki": directory / "pki",
             "tcp_auth": "x509/name" if asks else "anon",
             "tcp_peer": 'PermittedPeer="client.example"' if asks else "",
+            "certificate": certificate,
             "verify": "required-trusted" if asks else "optional-untrusted",
         }
         text = (_RSYSLOG if kind == "rsyslog" else _SYSLOG_NG).format(**words)
@@ -130,7 +131,7 @@ class Receiver:
                 start_new_session=True,
             )
         deadline = time.monotonic() + 20
-        listens = {TCP, TLS} | ({RELP, RELPS} if self.kind == "rsyslog" else set())
+        listens = {TCP, TLS} | ({RELP} if self.kind == "rsyslog" else set())
         while not listens <= self._listening():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise LabError(f"The receiver does not listen: {(self._directory / 'said').read_text()}")
@@ -180,20 +181,21 @@ class Receiver:
 
 
 def make_pki(directory: Path, address: str) -> Path:
-    """A private CA, and server.example (also for ``address``), client.example and other.example signed by it."""
+    """A private CA, and what it signed: server.example (also for ``address``), expired (the same), client.example."""
     pki = directory / "pki"
     pki.mkdir()
     ca = ["-keyout", str(pki / "ca.key"), "-out", str(pki / "ca.pem"), "-subj", "/CN=Test CA", "-days", "2"]
     run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *ca])
-    for name, names in (
-        ("server", f"DNS:server.example,IP:{address}"),
-        ("client", "DNS:client.example"),
-        ("other", "DNS:other.example"),
+    for name, names, days in (
+        ("server", f"DNS:server.example,IP:{address}", "2"),
+        ("expired", f"DNS:server.example,IP:{address}", "0"),
+        ("client", "DNS:client.example", "2"),
+        ("other", "DNS:other.example", "2"),
     ):
         files = ["-keyout", str(pki / f"{name}.key"), "-out", str(pki / f"{name}.csr")]
         run(["openssl", "req", "-newkey", "rsa:2048", "-nodes", *files, "-subj", f"/CN={name}.example"])
         (pki / f"{name}.ext").write_text(f"subjectAltName={names}\n")
-        signed = ["-CA", str(pki / "ca.pem"), "-CAkey", str(pki / "ca.key"), "-CAcreateserial", "-days", "2"]
+        signed = ["-CA", str(pki / "ca.pem"), "-CAkey", str(pki / "ca.key"), "-CAcreateserial", "-days", days]
         files = [
             "-in",
             str(pki / f"{name}.csr"),

@@ -11,14 +11,14 @@ import pytest
 
 from bench.logs import Sender, kill_forwarder, tally, trial
 from tests.lab.nodes import ENVIRONMENT, LOG_FORWARDER, NO_CHECK, VIP
-from tests.lab.receivers import RELP, RELPS, TCP, TLS, UDP, Receiver, make_pki
+from tests.lab.receivers import RELP, TCP, TLS, UDP, Receiver, make_pki
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lab import Host, Lab, Node
 
-PORTS = {"udp": UDP, "tcp": TCP, "tls": TLS, "relp": RELP, "relps": RELPS}
+PORTS = {"udp": UDP, "tcp": TCP, "tls": TLS, "relp": RELP}
 CERTIFICATES = {
     "KA_LOG_FORWARD_CA": "/pki/ca.pem",
     "KA_LOG_FORWARD_CERT": "/pki/client.pem",
@@ -33,7 +33,7 @@ def url(scheme: str, host: Host) -> str:
 
 def start(node: Node, target: str, pki: Path | None = None, **changes: str) -> None:
     """Starts a node that forwards."""
-    tls = CERTIFICATES if "tls:" in target or "relps:" in target else {}
+    tls = CERTIFICATES if "tls:" in target else {}
     environ = {**ENVIRONMENT, **NO_CHECK, "KA_PRIORITY": "254", "KA_LOG_FORWARD": target, **tls, **changes}
     node.start({name: text for name, text in environ.items() if text}, binds={pki: "/pki"} if pki else {})
 
@@ -41,7 +41,7 @@ def start(node: Node, target: str, pki: Path | None = None, **changes: str) -> N
 @pytest.mark.parametrize(
     ("kind", "scheme"),
     [
-        *(("rsyslog", scheme) for scheme in ("udp", "tcp", "tls", "relp", "relps")),
+        *(("rsyslog", scheme) for scheme in ("udp", "tcp", "tls", "relp")),
         *(("syslog-ng", scheme) for scheme in ("udp", "tcp", "tls")),
     ],
 )
@@ -83,19 +83,20 @@ def test_a_server_understands_every_line(lab: Lab, tmp_path: Path, kind: str, sc
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("certificate", "changes", "why"),
     [
-        ({"KA_LOG_FORWARD_NAME": "log.example"}, r"peer name not authorized"),
-        ({"KA_LOG_FORWARD_CA": "/pki/other.pem"}, r"certificate"),
+        ("server", {"KA_LOG_FORWARD_NAME": "log.example"}, r"peer name not authorized"),
+        ("server", {"KA_LOG_FORWARD_CA": "/pki/other.pem"}, r"not trusted|signer"),
+        ("expired", {}, r"expired"),
     ],
-    ids=["name", "CA"],
+    ids=["name", "CA", "expired"],
 )
 def test_a_server_that_cannot_prove_its_name_gets_nothing(
-    lab: Lab, tmp_path: Path, changes: dict[str, str], why: str
+    lab: Lab, tmp_path: Path, certificate: str, changes: dict[str, str], why: str
 ) -> None:
     node, host = lab.add_node("n1"), lab.add_host("logs")
     pki = make_pki(tmp_path, host.ipv4)
-    receiver = Receiver(host, tmp_path, "rsyslog", asks=True)
+    receiver = Receiver(host, tmp_path, "rsyslog", asks=True, certificate=certificate)
     receiver.start()
     try:
         start(node, url("tls", host), pki, **changes)

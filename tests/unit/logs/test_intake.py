@@ -130,14 +130,21 @@ class TestForwarderDies:
         assert node.takes(3) == ["all 1", "out 1", "all 2"]
         node.intake.forwarder_ended(was_killed=True)
         node.intake.hand_on()
-        assert node.takes() == ["all 2", "out 2"]
+        assert node.takes() == ["out 1", "all 2", "out 2"]
 
     def test_the_last_one_too(self, node: Node) -> None:
         node.log("number 1")
         node.takes()
         node.intake.forwarder_ended(was_killed=True)
         node.intake.hand_on()
-        assert node.takes() == ["out 1"]
+        assert node.takes() == ["all 1", "out 1"]
+
+    def test_more_of_what_waits_for_the_standard_output_in_its_memory(self, node: Node) -> None:
+        node.log(*(f"number {number}" for number in range(10)))
+        node.takes()
+        node.intake.forwarder_ended(was_killed=True)
+        node.intake.hand_on()
+        assert node.takes() == ["out 6", "out 7", "out 8", "all 9", "out 9"]
 
     def test_but_not_one_from_long_ago(self, node: Node) -> None:
         node.log("number 1")
@@ -151,7 +158,8 @@ class TestForwarderDies:
         node.takes(5)
         node.intake.forwarder_ended(was_killed=True)
         node.log("number 50")
-        assert node.takes() == [f"{to} {number}" for number in range(2, 51) for to in ("all", "out")]
+        rest = [f"{to} {number}" for number in range(3, 51) for to in ("all", "out")]
+        assert node.takes() == ["out 0", "out 1", "all 2", "out 2", *rest]
 
     def test_before_it_has_got_anything(self, node: Node) -> None:
         node.intake.forwarder_ended(was_killed=True)

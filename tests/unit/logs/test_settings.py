@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         ("tcp://log.example.org:601", Target("tcp", "log.example.org", 601)),
         ("tls://[2001:db8::1]:6514", Target("tls", "2001:db8::1", 6514)),
         ("relp://loghost:2514", Target("relp", "loghost", 2514)),
-        ("relps://loghost:1", Target("relps", "loghost", 1)),
     ],
 )
 def test_targets(text: str, target: Target) -> None:
@@ -47,7 +46,7 @@ def test_no_targets(text: str) -> None:
 
 def test_a_wrong_target_is_one_sentence() -> None:
     (problem,) = problems_of({**LEAST, "KA_LOG_FORWARD": "tcp://a:1, http://b:2"})
-    must = "udp://, tcp://, tls://, relp:// or relps://HOST:PORT"
+    must = "udp://, tcp://, tls:// or relp://HOST:PORT"
     assert str(problem) == f"KA_LOG_FORWARD: cannot be http://b:2; it must be {must}"
 
 
@@ -178,7 +177,7 @@ def test_certificates_without_tls(pki: Path, name: str) -> None:
     value = "loghost" if name == "NAME" else str(pki / "ca.pem")
     more = {"KA_LOG_FORWARD_KEY": str(pki / "ca.key")} if name == "CERT" else {}
     found = problems_of({**LEAST, "KA_LOG_FORWARD": "tcp://loghost:1", f"KA_LOG_FORWARD_{name}": value, **more})
-    sentence = "cannot be used, KA_LOG_FORWARD names no tls:// or relps:// server; leave it out"
+    sentence = "cannot be used, KA_LOG_FORWARD names no tls:// server; leave it out"
     assert f"KA_LOG_FORWARD_{name}: {sentence}" in {str(problem) for problem in found}
 
 
