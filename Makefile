@@ -1,7 +1,8 @@
 # Two commands do everything on a fresh Debian or Ubuntu as root: make demo, make test.
 
 PYTHON := .venv/bin/python
-export IMAGE BASE_IMAGE
+export IMAGE ?= docker-keepalived
+export BASE_IMAGE ?= debian:trixie-slim
 # Where this checkout's tests put what they make; PYTEST_ARGS="-k name" runs some of them.
 PYTEST := $(PYTHON) -m pytest $(PYTEST_ARGS)
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
-IMAGE = os.environ.get("IMAGE", "docker-keepalived")
-BASE_IMAGE = os.environ.get("BASE_IMAGE", "debian:trixie-slim")
+IMAGE = os.environ.get("IMAGE") or "docker-keepalived"
+BASE_IMAGE = os.environ.get("BASE_IMAGE") or "debian:trixie-slim"
 
 #: What docs/image.md, README.md, docker-compose.yml and deploy/kubernetes/ say a node needs, and no more.
 CAPABILITIES = ("CHOWN", "KILL", "NET_ADMIN", "NET_RAW", "SETGID", "SETUID")

@@ -468,8 +468,9 @@ def leftovers(lab_id: str) -> list[str]:
 
 
 MAKE_A_LAB = """
-    import subprocess, time
+    import signal, subprocess, time
     from lab import Lab
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
     with Lab() as lab:
         n1 = lab.add_node("n1")
         n1.start_service()
