@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from app import keepalived
 from app.errors import ConfigError, Problem
+from app.layout import Layout, refuse_directory_of_others
 from app.render import render
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 def dry_run(plan: Plan) -> None:
     """Raises ConfigError with all that keepalived has to say against the plan."""
+    with contextlib.suppress(OSError):  # `ka run` will be root, and say so if not
+        refuse_directory_of_others(Layout(plan.run_dir))
     try:
         scratch = tempfile.TemporaryDirectory(prefix="ka-check-", dir=_parent())
     except OSError:

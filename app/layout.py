@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.errors import ConfigError, Problem
+
 #: The descriptor that carries the container's standard output to the log forwarder: supervisord gives each program
 #: a pipe of its own as standard output and closes what lies below its ``minfds`` (supervisord.conf).
 STREAM_FD = 200
@@ -187,3 +189,10 @@ class Layout:
     def opening(self) -> Path:
         """The first lines of the log: what ``ka run`` had to say before there was a log."""
         return self.run_dir / "opening"
+
+
+def refuse_directory_of_others(layout: Layout) -> None:
+    """The run directory is cleared at every start: raises ConfigError when it is not ours. Raises OSError."""
+    if layout.run_dir.exists() and not layout.marker.exists() and any(layout.run_dir.iterdir()):
+        sentence = f"cannot be {layout.run_dir}, which holds files of others; it must be a directory of its own"
+        raise ConfigError(Problem("KA_RUN_DIR", sentence))

@@ -177,6 +177,8 @@ def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = ()) -> P
     said = dict.fromkeys(warnings)
     checks: list[Check] = []
     instances = {asked.name: tuple(_instances(asked, settings, host, checks, said)) for asked in settings.instances}
+    if not checks and any(asked.checks.check_weight for asked in settings.instances):
+        said["KA_CHECK_WEIGHT: does nothing without a check; set KA_ENABLE_CHECK, or leave it out"] = None
     return Plan(
         node_name=node.node_name or host.name,
         router_name=node.router_name or node.node_name or host.name,
@@ -283,6 +285,11 @@ def _instances(
         elif vrrp.auth_pass is not None and version == 3:
             sentence = f"is not used over IPv{transport}, VRRP version 3 has no passwords"
             said[f"{asked.variable('KA_AUTH_PASS')}: {sentence}"] = None
+        peering = peering_of(asked, host, transport, is_auto=is_auto)
+        listed = asked.peers.unicast_peers
+        if listed and not peering.others and not any(isinstance(peer, str) for peer in listed):
+            sentence = "lists no node but this one, so nobody gets its adverts and every node becomes master"
+            said[f"{asked.variable('KA_UNICAST_PEERS')}: {sentence}"] = None
         # An instance carries one family in its adverts; a family without a transport goes along with the first.
         mine = {transport} if transport != over[0] else {4, 6} - set(over[1:])
         yield Instance(
@@ -306,7 +313,7 @@ def _instances(
             routes=tuple(_with_link(route, vip_link) for route in asked.addresses.routes if route.version in mine),
             # keepalived watches the link of the adverts anyway, and refuses to be told so.
             track_interfaces=tuple(name for name in asked.addresses.track_interfaces if name != link),
-            peering=peering_of(asked, host, transport, is_auto=is_auto),
+            peering=peering,
             check=check,
         )
 

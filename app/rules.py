@@ -167,7 +167,8 @@ def _peers_are_usable(asked: InstanceSettings, _settings: Settings, host: Host) 
             yield Problem(peers, f"{sentence}; it must have IPv{min(versions, default=6)} addresses too")
         for version in over:
             if listed(asked, host, version) and source_of(asked, host, version) is None:
-                sentence = f"cannot be reached over IPv{version}; this machine has no route to any of them"
+                sentence = f"cannot be reached over IPv{version}, this machine has no route to any of them"
+                sentence += "; it must list addresses of a network that this machine is in"
                 yield Problem(peers, sentence)
 
 

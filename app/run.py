@@ -19,7 +19,7 @@ from app import keepalived
 from app.checks.verdict import Heartbeat, Verdict, write_atomically
 from app.errors import ConfigError, Problem
 from app.host import missing_capabilities
-from app.layout import DEV_LOG, Layout
+from app.layout import DEV_LOG, Layout, refuse_directory_of_others
 from app.leftovers import sweep
 from app.logs.spool import prepare_spool
 from app.prepare import prepare_patiently
@@ -96,9 +96,7 @@ def write_files(plan: Plan, files: Sequence[File]) -> None:
     """
     layout = Layout(plan.run_dir)
     layout.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if not layout.marker.exists() and any(layout.run_dir.iterdir()):
-        sentence = f"cannot be {layout.run_dir}, which holds files of others; it must be a directory of its own"
-        raise ConfigError(Problem("KA_RUN_DIR", sentence))
+    refuse_directory_of_others(layout)
     layout.marker.touch()
     _clear(layout)
     for directory in (layout.run_dir, layout.run_dir.parent):

@@ -70,7 +70,7 @@ _FOLLOWS = ("Receive advertisement timeout", "Backup received priority 0")
 #: What keepalived says only with --log-detail, which it always has: the causes of transitions are among it.
 _DETAILS = re.compile(
     r"(?:\([^)]+\):? )?(?:setting VIPs|removing VIPs|Sending(?:/queueing)? |sent 0 priority|"
-    r"Receive advertisement timeout|Backup received priority 0|tracked file \S+ (?:now|leaving) FAULT state|"
+    r"Receive advertisement timeout|Backup received priority 0|tracked file \S+ leaving FAULT state|"
     r"Assigned address|Registering |VRRP sockpool|Opening file|CPU usage)"
 )
 
@@ -83,8 +83,11 @@ _CLASSES = (
     (
         ADVERT,
         re.compile(
-            r"\) (?:received an? |invalid TTL|wrong version|expected \d+ VIPs|ip address associated with VRID|"
-            r"unicast source|advertisement interval mismatch|TTL/HL|Expected \w+cast packet|vrrp packet too|"
+            r"\) (?:received an? |invalid TTL|wrong (?:VRRP )?version|Invalid auth type|Invalid VRRPv\d checksum|"
+            r"expected \d+ VIPs|ip address associated with VRID|"
+            r"unicast source|advertisement interval mismatch|TTL/HL|Expected \w+cast packet|vrrp packet |"
+            # Of a master: somebody else is one too, and does not hear it.
+            r"Received advert from \S+ with lower priority|discarding \w+cast packet|"
             r"Invalid packet type|WARNING - equal|No AH header|Received AH|IPSEC-AH|CONFIGURATION ERROR|"
             r"Cant send advert|\S+ is still advertising)|"
             r"send advert error|[Ii]nvalid checksum|bogus VRRP packet|VRRP packet"

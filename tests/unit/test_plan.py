@@ -64,6 +64,32 @@ def test_what_is_set_needs_no_warning() -> None:
     assert plan_of({**LEAST, "KA_VRID": "1", "KA_AUTH_PASS": "geheim"}).warnings == ()
 
 
+def test_a_weight_without_a_check_is_mentioned() -> None:
+    environ = {**LEAST, "KA_VRID": "1", "KA_AUTH_PASS": "geheim", "KA_CHECK_WEIGHT": "-10"}
+    assert plan_of(environ).warnings == (
+        "KA_CHECK_WEIGHT: does nothing without a check; set KA_ENABLE_CHECK, or leave it out",
+    )
+    assert (
+        plan_of(
+            {
+                **environ,
+                "KA_INSTANCES__B__INCLUDE": "203.0.113.20/24",
+                "KA_INSTANCES__B__VRID": "2",
+                "KA_INSTANCES__B__ENABLE_CHECK": "http://127.0.0.1/",
+            }
+        ).warnings
+        == ()
+    )
+
+
+def test_a_node_that_is_its_only_peer_is_mentioned() -> None:
+    environ = {**LEAST, "KA_VRID": "1", "KA_AUTH_PASS": "geheim", "KA_UNICAST_PEERS": "203.0.113.11"}
+    assert plan_of(environ).warnings == (
+        "KA_UNICAST_PEERS: lists no node but this one, so nobody gets its adverts and every node becomes master",
+    )
+    assert plan_of({**environ, "KA_UNICAST_PEERS": "203.0.113.11, 203.0.113.12"}).warnings == ()
+
+
 def test_warnings_of_the_environment_come_first() -> None:
     first, *_ = plan_of({**LEAST, "KA_SERVICE_HOST": "192.0.2.1"}).warnings
     assert first.startswith("KA_SERVICE_HOST: ignored")

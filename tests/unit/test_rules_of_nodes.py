@@ -177,7 +177,10 @@ def test_just_right(environ: dict[str, str]) -> None:
         ),
         pytest.param(
             {"KA_UNICAST_PEERS": "192.0.2.1,192.0.2.2"},
-            ["KA_UNICAST_PEERS: cannot be reached over IPv4; this machine has no route to any of them"],
+            [
+                "KA_UNICAST_PEERS: cannot be reached over IPv4, this machine has no route to any of them; "
+                "it must list addresses of a network that this machine is in"
+            ],
             id="peers out of reach",
         ),
         pytest.param(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app import run
+from app.dry_run import dry_run
 from app.errors import ConfigError
 from app.plan import Plan, ScriptCheck
 from app.render import render
@@ -206,3 +207,9 @@ def test_a_process_without_its_capabilities(monkeypatch: pytest.MonkeyPatch) -> 
         "capability NET_ADMIN: is missing, needed to put the VIP on a link; add --cap-add NET_ADMIN",
         "capability KILL: is missing, needed to stop the siblings; add --cap-add KILL",
     ]
+
+
+def test_the_check_of_an_environment_refuses_a_directory_of_others(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    with pytest.raises(ConfigError, match=r"^KA_RUN_DIR: cannot be .*, which holds files of others; "):
+        dry_run(replace(plan_of(LEAST), run_dir=tmp_path))
