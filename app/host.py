@@ -128,8 +128,8 @@ def resolve(name: str) -> set[IPAddress] | None:
         return None
     # No peer on another host can use a loopback address (Debian's /etc/hosts gives 127.0.1.1 for the host's own name),
     # nor a link-local one with our scope.
-    texts = {str(entry[4][0]) for entry in found}
-    return {address for text in texts if "%" not in text and not (address := ipaddress.ip_address(text)).is_loopback}
+    addresses = {ipaddress.ip_address(str(entry[4][0])) for entry in found}
+    return {address for address in addresses if not (address.is_loopback or address.is_link_local)}
 
 
 def _source(peer: IPAddress) -> IPAddress | None:

@@ -32,7 +32,7 @@ from app.logs.intake import Intake
 from app.logs.last_words import print_lines
 from app.supervisord import Options, Readable, Writable
 from app.syslog import flush, open_log
-from app.watch_peers import GATES, GONE_FILE
+from app.watch_peers import GONE_FILE, MEMORY
 
 if TYPE_CHECKING:
     from supervisor.options import ServerOptions
@@ -190,8 +190,8 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
 
     def _open_gates(self, names: list[str]) -> None:
         """What app.watch_peers says of this node's part; keepalived tracks these files where they matter."""
-        for gate in GATES:
-            write_atomically(self._layout.run_dir / gate, "0\n" if gate in names else "1\n")
+        for name in MEMORY:
+            write_atomically(self._layout.run_dir / name, "0\n" if name in names else "1\n")
 
     def _start_the_rest(self) -> None:
         """Logs what was to say before there was a log, and starts what waited for it. Again and again does no harm."""

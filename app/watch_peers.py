@@ -32,6 +32,10 @@ ASK_AGAIN = 6
 #: must; ``joined``: for those whose names may stand for the other nodes alone.
 GATES = LISTED, JOINED = "listed", "joined"
 
+#: What outlives this program, as files of PID 1's: the gates, and whether this node was ever listed.
+KNOWN = "known"
+MEMORY = (*GATES, KNOWN)
+
 #: The file with the addresses that a reload is to drop.
 GONE_FILE = "gone-peers"
 
@@ -61,21 +65,26 @@ def look_up(name: str) -> Answer | None:
     texts = {str(entry[4][0]) for entry in found}
     # /etc/hosts may give a machine's own name a loopback address; nobody else can use it, nor a link-local one.
     own = {text for text in texts if text == "::1" or text.startswith("127.")}
-    addresses = frozenset(text for text in texts - own if "%" not in text)
+    addresses = frozenset(text for text in texts - own if not is_link_local(text))
     return Answer(addresses, bool(own) or any(is_here(text) for text in addresses))
+
+
+def is_link_local(address: str) -> bool:
+    """Whether ``address`` is of fe80::/10. ipaddress would be another MiB."""
+    return address[:3].lower() in {"fe8", "fe9", "fea", "feb"}
 
 
 def is_here(address: str) -> bool:
     """Whether ``address`` is on a link of this machine."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             # This sends nothing. A machine speaks to itself from the same address; bind would take any address where
             # ip_nonlocal_bind is set, as load balancers have it.
             probe.connect((address, 9))
-        except OSError:
-            return False
-        return bool(probe.getsockname()[0] == address)
+            return bool(probe.getsockname()[0] == address)
+    except OSError:  # no way there, or no IPv6 at all
+        return False
 
 
 @dataclass
@@ -130,6 +139,10 @@ class Gate:
             self._fit_since = now
         self.pass_time(now, hold)
 
+    def doubt(self) -> None:
+        """Nobody answered in this round: the others may not have heard of this node either, so its time begins anew."""
+        self._fit_since = None
+
     def pass_time(self, now: float, hold: float) -> None:
         """Between two rounds."""
         if self._fit_since is not None and now - self._fit_since >= hold:
@@ -143,11 +156,11 @@ class Gate:
 class Watch:
     """Compares what names stand for with what they stood for; says only what is new."""
 
-    def __init__(self, open_gates: set[str]) -> None:
+    def __init__(self, memory: set[str]) -> None:
         self._names: dict[str, Name] = {}
-        self._gates = {gate: Gate(is_open=gate in open_gates) for gate in GATES}
+        self._gates = {gate: Gate(is_open=gate in memory) for gate in GATES}
         self._is_listed: bool | None = None
-        self._was_listed = False
+        self._was_listed = KNOWN in memory
         self._asked_for: dict[str, set[str]] = {}
         self._asked_ago = 0
 
@@ -156,6 +169,11 @@ class Watch:
         """Those through which this node may take part now."""
         return {name for name, gate in self._gates.items() if gate.is_open}
 
+    @property
+    def memory(self) -> set[str]:
+        """What its successor has to know."""
+        return self.open_gates | ({KNOWN} if self._was_listed else set())
+
     def judge(
         self, known: dict[str, set[str]], answers: dict[str, Answer | None], now: float, hold: float
     ) -> list[str]:
@@ -163,9 +181,13 @@ class Watch:
         self._names = {name: self._names.get(name) or Name() for name in known}
         lines = [line for name, its in self._names.items() if (line := its.hear(name, known[name], answers[name]))]
         if not any(answers.values()):
+            for gate in self._gates.values():
+                gate.doubt()
             return lines  # nothing is known that was not known before
         heard = [its.answer for its in self._names.values() if its.answer]
         is_listed = any(answer.has_this_node for answer in heard)
+        if not is_listed and self._gates[LISTED].is_open and len(heard) < len(self._names):
+            return lines  # just started again: what lists this node may be what has not answered yet
         is_new = is_listed and not self._was_listed
         self._was_listed |= is_listed
         self._gates[LISTED].judge(is_fit=is_listed, now=now, hold=hold)
@@ -208,15 +230,15 @@ def _joined(addresses: frozenset[str] | set[str]) -> str:
     return ", ".join(sorted(addresses)) or "this machine"
 
 
-def _open_before(directory: Path) -> set[str]:
-    """The gates that were open when this program ended and was started again."""
-    return {gate for gate in GATES if (directory / gate).exists() and (directory / gate).read_text().strip() == "0"}
+def _remembered(directory: Path) -> set[str]:
+    """What was so when this program ended and was started again."""
+    return {name for name in MEMORY if (directory / name).exists() and (directory / name).read_text().strip() == "0"}
 
 
 def main(config: str, pid_1: str) -> None:
     """Until it is stopped. ``config`` is written anew by a reload, so it is read anew each time."""
     path = Path(config)
-    told = _open_before(path.parent)
+    told = _remembered(path.parent)
     watch = Watch(told)
     while True:
         try:
@@ -233,9 +255,10 @@ def main(config: str, pid_1: str) -> None:
             _tell(pid_1, f"X_GONE={' '.join(sorted(watch.gone()))}\nX_RELOAD=1\n")
         while True:
             watch.pass_time(time.monotonic(), hold)
-            if watch.open_gates != told:
-                told = watch.open_gates
-                print(PART[LISTED in told, JOINED in told], flush=True)
+            if watch.memory != told:
+                if watch.open_gates != told - {KNOWN}:
+                    print(PART[LISTED in watch.open_gates, JOINED in watch.open_gates], flush=True)
+                told = watch.memory
                 _tell(pid_1, f"X_OPEN={' '.join(sorted(told))}\n")
             left = min(next_round, watch.next_opening(hold)) - time.monotonic()
             if left > 0:

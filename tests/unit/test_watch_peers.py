@@ -10,7 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.watch_peers import ASK_AGAIN, GONE, JOINED, LISTED, Answer, Gate, Name, Watch, _open_before, is_here, look_up
+from app.watch_peers import (
+    ASK_AGAIN,
+    GONE,
+    JOINED,
+    KNOWN,
+    LISTED,
+    Answer,
+    Gate,
+    Name,
+    Watch,
+    _remembered,
+    is_here,
+    look_up,
+)
 
 ONE, TWO, THREE = "203.0.113.11", "203.0.113.12", "203.0.113.13"
 EVERY, HOLD = 10.0, 17.0
@@ -185,6 +198,8 @@ class TestTakingPart:
             pytest.param("LLL--", set(), math.inf, set(), id="taken off"),
             pytest.param("LLL--LL", set(), 67, BOTH, id="listed again"),
             pytest.param("L--", set(), math.inf, set(), id="taken off while it waits"),
+            pytest.param("L?", set(), math.inf, set(), id="silence while it waits"),
+            pytest.param("L?L", set(), 37, BOTH, id="the others may not have heard of it either"),
         ],
     )
     def test_what_is_open(self, history: str, opened: set[str], opens_at: float, opened_then: set[str]) -> None:
@@ -232,6 +247,25 @@ class TestTakingPart:
         assert [node.hear(letter) for letter in "?L"] == [[SILENT], [AGAIN]]
         assert node.watch.open_gates == BOTH
 
+    def test_who_was_taken_off_stays_out_after_a_restart(self) -> None:
+        for memory in (BOTH | {KNOWN}, {KNOWN}):
+            node = Node(opened=memory)
+            for _ in range(10):
+                node.hear("-")
+            assert node.watch.memory == {KNOWN}
+        node = Node()
+        node.hear("L")
+        assert node.watch.memory == {KNOWN}
+
+    def test_a_name_that_is_silent_after_a_restart_takes_nobody_off(self) -> None:
+        node = Node(opened=BOTH | {KNOWN}, also={"more": {THREE}})
+        for _ in range(5):
+            node.hear("-", more="?")
+        assert node.watch.open_gates == BOTH
+        for _ in range(2):
+            node.hear("-", more="-")
+        assert node.watch.open_gates == set()
+
 
 class TestReload:
     @pytest.mark.parametrize(
@@ -276,12 +310,17 @@ class TestThisMachine:
     def test_an_address_elsewhere(self) -> None:
         assert look_up("192.0.2.1") == Answer(frozenset({"192.0.2.1"}), has_this_node=False)
 
+    @pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
+    def test_a_link_local_address_is_nobodys_peer(self) -> None:
+        found = look_up("fe80::1%lo")
+        assert found is None or found.addresses == frozenset()
+
     def test_nobody_answers(self) -> None:
         assert look_up(":") is None  # the one wrong name that asks no name server
 
     def test_is_here(self) -> None:
-        assert is_here("127.0.0.1")
-        assert not is_here("192.0.2.1")
+        # The kernel refuses to connect to the last one.
+        assert [is_here(text) for text in ("127.0.0.1", "192.0.2.1", "255.255.255.255")] == [True, False, False]
 
     @pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
     def test_is_here_by_ipv6(self) -> None:
@@ -291,9 +330,9 @@ class TestThisMachine:
 
 class TestRestart:
     def test_the_files_say_what_was_open(self, tmp_path: Path) -> None:
-        assert _open_before(tmp_path) == set()
+        assert _remembered(tmp_path) == set()
         (tmp_path / LISTED).write_text("1\n")
         (tmp_path / JOINED).write_text("0\n")
-        assert _open_before(tmp_path) == {JOINED}
+        assert _remembered(tmp_path) == {JOINED}
         (tmp_path / LISTED).write_text("0\n")
-        assert _open_before(tmp_path) == BOTH
+        assert _remembered(tmp_path) == BOTH
