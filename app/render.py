@@ -178,15 +178,21 @@ def _peers(plan: Plan) -> str:
     return json.dumps({"refresh": plan.peer_refresh, "names": names}, indent=2) + "\n"
 
 
+#: What the kernel gives an IPv6 route without a metric. keepalived 2.3.3 does not know its own route by that again, and
+#: would never take it away.
+IPV6, IPV6_METRIC = 6, 1024
+
+
 def route_text(route: Route) -> str:
     """A route of keepalived.conf (keepalived.conf(5), STATIC ROUTES)."""
+    metric = ["metric", str(IPV6_METRIC)] if route.version == IPV6 else []
     if route.gateway is None:
         # There is no link whose state could be tracked.
-        return f"blackhole {route.destination} no_track"
+        return " ".join(["blackhole", str(route.destination), "no_track", *metric])
     words = [str(route.destination), "via", str(route.gateway)]
     words += ["dev", route.link] if route.link else []
     words += ["src", str(route.source)] if route.source else []
-    return " ".join(words)
+    return " ".join([*words, *metric])
 
 
 def _quoted(text: str) -> str:

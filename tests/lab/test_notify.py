@@ -11,6 +11,7 @@ import threading
 import time
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from signal import SIGHUP, SIGKILL
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ from tests.lab.nodes import ENVIRONMENT, NO_CHECK, PRIORITIES, VIP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from lab import Host, Lab, Node
 
@@ -235,8 +235,8 @@ def test_it_has_no_privileges_and_its_token_is_seen_nowhere(lab: Lab, hooks: dic
         receiver.wait(n1, 2)
         hooks["n1"].wait(2)
         n1.log.wait_for(rf"{re.escape(receiver.url.removesuffix('/secret-token'))}/\*+: told of main MASTER 254")
-        found = n1.enter(["sh", "-c", "ps -eo user,args | grep '[a]pp.notifier'"]).stdout
-        assert found.split()[0] == "daemon"
+        (notifier,) = n1.processes(r"app\.notifier")
+        assert Path(f"/proc/{notifier}").owner() == "daemon"
         listing = n1.enter(["stat", "-c", "%A %U %G", "/run/ka/notifier.json", "/run/ka/notifier/transitions"]).stdout
         assert listing.splitlines() == ["-rw-r----- root daemon", "prw-rw---- daemon root"]
         seen = n1.enter(["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"]).stdout
