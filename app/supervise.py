@@ -254,7 +254,9 @@ class Node(Supervisor):  # type: ignore[misc]  # supervisor has no types
         if isinstance(event, events.ProcessStateRunningEvent):
             self._start_the_rest()
         elif isinstance(event, _ENDED):
-            is_orderly = isinstance(event, events.ProcessStateStoppedEvent) or getattr(event, "expected", False)
+            # Every event says that it was expected, but only an exit knows.
+            is_exit = isinstance(event, events.ProcessStateExitedEvent)
+            is_orderly = isinstance(event, events.ProcessStateStoppedEvent) or (is_exit and event.expected)
             self._intake.forwarder_ended(was_killed=not is_orderly)
 
     def _remove_leftovers(self) -> None:

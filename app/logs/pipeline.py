@@ -123,13 +123,9 @@ class Pipeline:
         return replace(message, severity=DEBUG) if heard.is_old else message
 
     def gone(self) -> list[int]:
-        """The numbers of the targets that have gone away since this was asked last, counted from 1.
-
-        RELP's are not among them: what was not acknowledged is sent again by the protocol.
-        """
+        """The numbers of the targets that have gone away since this was asked last, counted from 1."""
         gone, self._gone = self._gone, []
-        plain = [target for target in gone if target in self.targets and not target.startswith("relp:")]
-        return [self.targets.index(target) + 1 for target in plain]
+        return [self.targets.index(target) + 1 for target in gone if target in self.targets]
 
     def _log(self, message: Message, about: About) -> Iterator[Entry]:
         if about.event in WARNS or (about.transition and about.transition.state == FAULT):

@@ -196,13 +196,6 @@ class TestForwarder:
         node.forwarder("action 'tls://log.example.org:6514' suspended")
         assert node.pipeline.gone() == [1, 2]
 
-    def test_what_relp_did_not_acknowledge_it_sends_again_itself(self, node: Node, config: LogConfig) -> None:
-        relp = "relp://192.0.2.2:2514"
-        node.pipeline.configure(replace(config, targets=(relp, TCP)))
-        node.forwarder(f"action '{relp}' suspended (module 'omrelp')")
-        node.forwarder(f"action '{TCP}' suspended (module 'builtin:omfwd')")
-        assert node.pipeline.gone() == [2]
-
     def test_a_successor_does_not_say_that_it_is_back(self, node: Node) -> None:
         node.forwarder("cannot connect to 192.0.2.1:514: Connection refused", 3)
         assert node.pipeline.gone() == [1]
