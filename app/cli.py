@@ -9,12 +9,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from app import __version__
-from app.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError
+from app.contract.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from app.layout import Layout
+    from app.contract.paths import Layout
 
 
 # What a command needs is imported when it runs: ``ka health`` must not pay for pydantic.
@@ -85,15 +85,15 @@ def _run(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     # The kernel hands PID 1 no signal without a handler; the import alone takes a while, and what follows may wait.
     # Straight out: not every library lets an exception through that comes from nowhere.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_STOPPED))
-    from app.run import run  # noqa: PLC0415
+    from app.lifecycle.start import run  # noqa: PLC0415
 
     run(environ)
 
 
 def _check(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from app.dry_run import dry_run  # noqa: PLC0415
-    from app.prepare import prepare  # noqa: PLC0415
-    from app.summary import summary  # noqa: PLC0415
+    from app.lifecycle.check import dry_run  # noqa: PLC0415
+    from app.lifecycle.prepare import prepare  # noqa: PLC0415
+    from app.plan.summary import summary  # noqa: PLC0415
 
     plan = prepare(environ)
     dry_run(plan)
@@ -105,8 +105,8 @@ def _check(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _render(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from app.errors import Problem  # noqa: PLC0415
-    from app.prepare import prepare  # noqa: PLC0415
+    from app.contract.errors import Problem  # noqa: PLC0415
+    from app.lifecycle.prepare import prepare  # noqa: PLC0415
     from app.render import render  # noqa: PLC0415
 
     files = render(prepare(environ), show_secrets=options.show_secrets)
@@ -123,26 +123,26 @@ def _render(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _env(options: argparse.Namespace, _environ: Mapping[str, str]) -> int:
-    from app.reference import reference  # noqa: PLC0415
+    from app.settings.reference import reference  # noqa: PLC0415
 
     print(reference(options.format), end="")
     return EXIT_STOPPED
 
 
 def _reload(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from app.reload import main as reload  # noqa: PLC0415
+    from app.lifecycle.reload import main as reload  # noqa: PLC0415
 
     return reload(str(_layout(environ).run_dir))
 
 
 def _drain(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from app.drain import drain  # noqa: PLC0415
+    from app.operate.drain import drain  # noqa: PLC0415
 
     return _said(drain(_layout(environ)))
 
 
 def _undrain(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from app.drain import undrain  # noqa: PLC0415
+    from app.operate.drain import undrain  # noqa: PLC0415
 
     return _said(undrain(_layout(environ)))
 
@@ -154,7 +154,7 @@ def _said(outcome: tuple[int, str]) -> int:
 
 
 def _health(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from app.health import health  # noqa: PLC0415
+    from app.operate.health import health  # noqa: PLC0415
 
     status, sentences = health(_layout(environ))
     for sentence in sentences:
@@ -166,6 +166,6 @@ def _layout(environ: Mapping[str, str]) -> Layout:
     """Not by way of the settings: pydantic alone would take longer than ``ka health`` may."""
     from pathlib import Path  # noqa: PLC0415
 
-    from app.layout import DEFAULT_RUN_DIR, Layout  # noqa: PLC0415
+    from app.contract.paths import DEFAULT_RUN_DIR, Layout  # noqa: PLC0415
 
     return Layout(Path(environ.get("KA_RUN_DIR", "").strip() or DEFAULT_RUN_DIR))

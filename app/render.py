@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
-from app.errors import ConfigError, Problem
-from app.keepalived import END
-from app.layout import STREAM_FD, Layout
-from app.logs.plan import SYSTEM_CA, log_config
-from app.logs.spool import spool_of
-from app.notifier.post import target
+from app.contract.errors import ConfigError, Problem
+from app.contract.paths import STREAM_FD, Layout
+from app.notifier.post import hook_url
+from app.plan.log import SYSTEM_CA, log_config, spool_of
+from app.plan.model import route_text
 from app.settings.checks import masked_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from app.plan import HttpCheck, Plan
-    from app.settings.routes import Route
+    from app.plan.model import HttpCheck, Plan
+
+
+#: The last line of keepalived.conf: without it the file was cut off, perhaps between two blocks.
+END = "\n# The end.\n"
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def _notifier(plan: Plan, *, show_secrets: bool) -> str:
         "transitions": str(layout.transitions),
         "journal": str(layout.journal),
         "script": str(plan.notify) if plan.notify else None,
-        "url": url if url is None or show_secrets else target(url).label,
+        "url": url if url is None or show_secrets else hook_url(url).label,
         "instances": {
             instance.name: [str(address.address) for address in instance.addresses] for instance in plan.instances
         },
@@ -176,23 +178,6 @@ def _certificates(plan: Plan, *, show_secrets: bool) -> Iterator[File]:
 def _peers(plan: Plan) -> str:
     names = {name: [str(address) for address in addresses] for name, addresses in plan.peer_names.items()}
     return json.dumps({"refresh": plan.peer_refresh, "names": names}, indent=2) + "\n"
-
-
-#: What the kernel gives an IPv6 route without a metric. keepalived 2.3.3 does not know its own route by that again, and
-#: would never take it away.
-IPV6, IPV6_METRIC = 6, 1024
-
-
-def route_text(route: Route) -> str:
-    """A route of keepalived.conf (keepalived.conf(5), STATIC ROUTES)."""
-    metric = ["metric", str(IPV6_METRIC)] if route.version == IPV6 else []
-    if route.gateway is None:
-        # There is no link whose state could be tracked.
-        return " ".join(["blackhole", str(route.destination), "no_track", *metric])
-    words = [str(route.destination), "via", str(route.gateway)]
-    words += ["dev", route.link] if route.link else []
-    words += ["src", str(route.source)] if route.source else []
-    return " ".join([*words, *metric])
 
 
 def _quoted(text: str) -> str:

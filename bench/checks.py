@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.checks.config import parse
 from app.checks.probe import Probers
+from app.contract.checker_config import parse
 from bench.measure import Row, repeat, table
 from lab import Lab
 from tests.lab.faults import FAULTS, HTTP, HTTPS, NAMED, Faults

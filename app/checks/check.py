@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.checks.state import Machine, State
+from app.checks.state import RiseAndFall, TargetState
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
 
-    from app.checks.config import Check as Settings
-    from app.checks.state import Change
-    from app.checks.verdict import Verdict
+    from app.checks.state import StateChange
+    from app.contract.checker_config import CheckerCheck as Settings
+    from app.contract.verdict import Verdict
 
 REASON_PAUSE = 30.0
 """Seconds between two lines that only say that a target which is down fails for another reason now."""
 
 
-class Check:
+class RunningCheck:
     """Up when every target is up; publishes that before it says anything.
 
     It starts where the last process left off: an up verdict means every target was up, so a restart needs `fall`
@@ -35,9 +35,9 @@ class Check:
         self.resumed_up = self._published
         self.changed: Callable[[], None] = lambda: None
         """Called after every change that a reader of the states may want to know of."""
-        start = State.UP if self._published else State.INIT
+        start = TargetState.UP if self._published else TargetState.INIT
         self.targets = [
-            TargetState(target.address.label, Machine(settings.rise, settings.fall, state=start, at=at))
+            WatchedTarget(target.address.label, RiseAndFall(settings.rise, settings.fall, state=start, at=at))
             for target in settings.targets
         ]
         self._not_up = 0 if self._published else len(self.targets)
@@ -47,7 +47,7 @@ class Check:
         """What the verdict file says."""
         return self._published
 
-    def record(self, index: int, at: float, *, ok: bool) -> Change | None:
+    def record(self, index: int, at: float, *, ok: bool) -> StateChange | None:
         """Takes in one result of a target; a changed verdict is in its file when this returns. Raises OSError."""
         machine = self.targets[index].machine
         before = machine.state
@@ -59,12 +59,12 @@ class Check:
             self.changed()
         return change
 
-    def explain(self, index: int, at: float, change: Change | None, reason: str, details: str) -> None:
+    def explain(self, index: int, at: float, change: StateChange | None, reason: str, details: str) -> None:
         """Says what `record` gave, when there is something new to say; `reason` is empty for a success."""
         target = self.targets[index]
         if change is not None:
             self._say_change(target, change, reason, details)
-        elif reason and target.machine.state is State.DOWN:
+        elif reason and target.machine.state is TargetState.DOWN:
             if reason == target.reason or at < target.said_at + REASON_PAUSE:
                 return
             self._log.info("%s: still DOWN: %s", target.label, _joined(reason, details))
@@ -81,8 +81,8 @@ class Check:
             self._verdict.write(up=up)
             self._published = up
 
-    def _say_change(self, target: TargetState, change: Change, reason: str, details: str) -> None:
-        if change.state is State.UP:
+    def _say_change(self, target: WatchedTarget, change: StateChange, reason: str, details: str) -> None:
+        if change.state is TargetState.UP:
             self._log.info("%s: UP after %s", target.label, _counted(change.count, "success", "successes"))
         else:
             failures = _counted(change.count, "failure", "failures")
@@ -94,12 +94,12 @@ class Check:
         return len(self.targets) - self._not_up
 
 
-class TargetState:
+class WatchedTarget:
     """One target as its check sees it, with the reason that was said last and when (seconds)."""
 
     __slots__ = ("details", "label", "machine", "reason", "said_at")
 
-    def __init__(self, label: str, machine: Machine) -> None:
+    def __init__(self, label: str, machine: RiseAndFall) -> None:
         self.label = label
         self.machine = machine
         self.reason = ""

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.checks import config
-from app.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_STOPPED
-from app.syslog import open_log
+from app.contract import checker_config
+from app.contract.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_STOPPED
+from app.contract.syslog import open_log
 
 if TYPE_CHECKING:
     import logging
@@ -29,17 +29,17 @@ def main(arguments: list[str]) -> int:
         return EXIT_CONFIG
     log = open_log(PROGRAM, "info")
     try:
-        settings = config.load(Path(arguments[0]))
+        settings = checker_config.load(Path(arguments[0]))
         log.setLevel(settings.log_level.upper())
         _work(settings, log)
-    except config.ConfigError as error:
+    except checker_config.CheckerConfigError as error:
         log.critical("%s", error)
         print(error, file=sys.stderr)
         return EXIT_CONFIG
     return EXIT_FAILED
 
 
-def _work(settings: config.Config, log: logging.Logger) -> None:
+def _work(settings: checker_config.CheckerConfig, log: logging.Logger) -> None:
     """Probes for ever. Raises ConfigError; anything else ends the process here, with one line."""
     if not settings.needs_tls:
         # None makes every later `import ssl` an ImportError, which asyncio and aiohttp are made for. Without OpenSSL
@@ -53,7 +53,7 @@ def _work(settings: config.Config, log: logging.Logger) -> None:
     async def guarded() -> None:
         try:
             await run(settings, log)
-        except config.ConfigError:
+        except checker_config.CheckerConfigError:
             raise
         except Exception as error:
             log.critical("cannot go on: %s: %s", type(error).__name__, error)

@@ -13,15 +13,15 @@ from yarl import URL
 
 from app import __version__
 from app.checks import reason
-from app.checks.config import ConfigError
-from app.checks.pattern import TIME_LIMIT, SlowPatternError, search
 from app.checks.resolve import SharedResolver
+from app.contract.checker_config import CheckerConfigError
+from app.contract.pattern import TIME_LIMIT, SlowPatternError, search
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping, Sequence
 
-    from app.checks.config import Target
+    from app.contract.checker_config import CheckTarget
 
 BODY_LIMIT = 64 * 1024
 """Bytes of a body that are looked at; no more is kept, however long it goes on."""
@@ -40,7 +40,7 @@ _OWN_HEADERS = {"User-Agent": f"docker-keepalived/{__version__}", "Accept-Encodi
 
 
 @dataclass(slots=True)
-class Answer:
+class ProbeResult:
     """What a probe found: ok, or the reason why not. Whoever has one must call `finish` once."""
 
     ok: bool
@@ -67,20 +67,20 @@ class Answer:
 class Prober(Protocol):
     """What can be asked for an answer again and again; one per target."""
 
-    async def probe(self, limit: float) -> Answer:
+    async def probe(self, limit: float) -> ProbeResult:
         """One probe of at most `limit` seconds, name lookup and TLS included. Failures are answers, not exceptions."""
 
 
 class Probers:
     """Makes the probers of a set of targets, and holds what they share. Use within a running loop."""
 
-    def __init__(self, targets: Sequence[Target]) -> None:
+    def __init__(self, targets: Sequence[CheckTarget]) -> None:
         names = {target.address.host for target in targets if not _is_literal(target.address.host)}
         self._resolver = SharedResolver(len(names))
         self._sessions: dict[str | None, aiohttp.ClientSession] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
 
-    def make(self, target: Target) -> Prober:
+    def make(self, target: CheckTarget) -> Prober:
         """Raises ConfigError when the target's CA file cannot be used."""
         if target.address.scheme == "tcp":
             return _TcpProber(target, self._resolver)
@@ -115,7 +115,7 @@ class Probers:
             )
         return self._sessions[path]
 
-    def _tls(self, target: Target) -> ssl.SSLContext | bool:
+    def _tls(self, target: CheckTarget) -> ssl.SSLContext | bool:
         """What aiohttp takes as `ssl`: its own default context, none to verify with, or one for the CA file."""
         if target.insecure:
             return False
@@ -132,7 +132,7 @@ class Probers:
                 self._contexts[target.ca_file] = context
             except OSError as error:
                 why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
-                raise ConfigError(f"{target.ca_file}: cannot be used as CA file: {why}") from None
+                raise CheckerConfigError(f"{target.ca_file}: cannot be used as CA file: {why}") from None
         return self._contexts[target.ca_file]
 
 
@@ -153,7 +153,7 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
 class _HttpProber:
     __slots__ = ("_headers", "_name", "_session", "_target", "_tls", "_url")
 
-    def __init__(self, target: Target, session: aiohttp.ClientSession, tls: ssl.SSLContext | bool) -> None:
+    def __init__(self, target: CheckTarget, session: aiohttp.ClientSession, tls: ssl.SSLContext | bool) -> None:
         headers = {**_OWN_HEADERS, **dict(target.headers)}
         if target.address.authorization:
             headers["Authorization"] = target.address.authorization
@@ -166,16 +166,16 @@ class _HttpProber:
         self._name = URL(f"https://{host}").host if host and target.address.scheme == "https" else None
         self._url = URL(target.address.url)
 
-    async def probe(self, limit: float) -> Answer:
+    async def probe(self, limit: float) -> ProbeResult:
         try:
             async with asyncio.timeout(limit):
                 return await self._judge(await self._ask())
         except TimeoutError:
-            return Answer(ok=False, reason=reason.for_timeout(limit), timed_out=True)
+            return ProbeResult(ok=False, reason=reason.for_timeout(limit), timed_out=True)
         except _Failed as error:
-            return Answer(ok=False, reason=str(error))
+            return ProbeResult(ok=False, reason=str(error))
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Answer(ok=False, reason=reason.for_error(error))
+            return ProbeResult(ok=False, reason=reason.for_error(error))
 
     async def _ask(self) -> aiohttp.ClientResponse:
         response = await self._get(self._url, self._headers, self._name)
@@ -203,12 +203,12 @@ class _HttpProber:
     async def _get(self, url: URL, headers: Mapping[str, str], name: str | None) -> aiohttp.ClientResponse:
         return await self._session.get(url, headers=headers, allow_redirects=False, ssl=self._tls, server_hostname=name)
 
-    async def _judge(self, response: aiohttp.ClientResponse) -> Answer:
+    async def _judge(self, response: aiohttp.ClientResponse) -> ProbeResult:
         if not self._target.accepts(response.status):
             words = reason.for_status(response.status, self._target.wanted)
-            return Answer(ok=False, reason=words, response=response)
+            return ProbeResult(ok=False, reason=words, response=response)
         if self._target.body is None:
-            return Answer(ok=True, response=response)
+            return ProbeResult(ok=True, response=response)
         try:
             body = await _read(response)
         finally:
@@ -217,28 +217,28 @@ class _HttpProber:
             is_found = search(self._target.body, body.decode("utf-8", "replace"))
         except SlowPatternError:
             words = f"answered with a body that the regular expression needs more than {TIME_LIMIT:g} s for"
-            return Answer(ok=False, reason=words, body=body)
+            return ProbeResult(ok=False, reason=words, body=body)
         if is_found:
-            return Answer(ok=True)
-        return Answer(ok=False, reason="answered with a body that does not match", body=body)
+            return ProbeResult(ok=True)
+        return ProbeResult(ok=False, reason="answered with a body that does not match", body=body)
 
 
 class _TcpProber:
     __slots__ = ("_address", "_resolver")
 
-    def __init__(self, target: Target, resolver: SharedResolver) -> None:
+    def __init__(self, target: CheckTarget, resolver: SharedResolver) -> None:
         self._address = target.address
         self._resolver = resolver
 
-    async def probe(self, limit: float) -> Answer:
+    async def probe(self, limit: float) -> ProbeResult:
         try:
             async with asyncio.timeout(limit):
                 await self._connect()
         except TimeoutError:
-            return Answer(ok=False, reason=f"no connection within {limit:g} s", timed_out=True)
+            return ProbeResult(ok=False, reason=f"no connection within {limit:g} s", timed_out=True)
         except OSError as error:
-            return Answer(ok=False, reason=reason.for_error(error))
-        return Answer(ok=True)
+            return ProbeResult(ok=False, reason=reason.for_error(error))
+        return ProbeResult(ok=True)
 
     async def _connect(self) -> None:
         """Connects to the first address that takes it. Raises the last one's OSError."""

@@ -7,14 +7,14 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from app.checks.verdict import write_atomically
+from app.contract.verdict import write_atomically
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Sequence
     from pathlib import Path
 
-    from app.checks.check import Check
+    from app.checks.check import RunningCheck
 
 DELAY = 0.05
 """Seconds from a change to the report of it: many targets often change together."""
@@ -26,7 +26,7 @@ class Report:
     Times in it are seconds since boot (CLOCK_BOOTTIME), as in the heartbeat: they survive clock changes.
     """
 
-    def __init__(self, path: Path, checks: Sequence[Check], log: logging.Logger) -> None:
+    def __init__(self, path: Path, checks: Sequence[RunningCheck], log: logging.Logger) -> None:
         self._path = path
         self._checks = checks
         self._log = log
@@ -55,7 +55,7 @@ class Report:
             self._log.warning("%s: cannot be written: %s", self._path, error.strerror)
 
 
-def _check(check: Check, shift: float) -> dict[str, Any]:
+def _check(check: RunningCheck, shift: float) -> dict[str, Any]:
     return {
         "name": check.settings.name,
         "up": check.is_up,

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from app.checks.check import Check
+from app.checks.check import RunningCheck
 from app.checks.probe import Probers
 from app.checks.report import Report
-from app.checks.schedule import Watch, next_slot, spread
-from app.checks.verdict import Heartbeat, Verdict
+from app.checks.schedule import ProbeLoop, next_slot, spread
+from app.contract.verdict import Heartbeat, Verdict
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Sequence
 
-    from app.checks.config import Config
+    from app.contract.checker_config import CheckerConfig
 
 PARTING = 1.0
 """Seconds that cancelled probes may take to end."""
@@ -25,7 +25,7 @@ class StuckError(Exception):
     """A probe outlived its time-out by far, which nothing should be able to do."""
 
 
-async def run(config: Config, log: logging.Logger) -> None:
+async def run(config: CheckerConfig, log: logging.Logger) -> None:
     """Probes until it is cancelled or something unforeseen happens, which it raises; verdicts stay as they are.
 
     Raises OSError when a verdict or heartbeat cannot be written, ConfigError when a CA file cannot be used.
@@ -34,7 +34,7 @@ async def run(config: Config, log: logging.Logger) -> None:
     loop.set_exception_handler(lambda _loop, context: _note(log, context))
     start = loop.time()
     checks = [
-        Check(settings, Verdict(config.verdicts / settings.name, settings.up, settings.down), log, start)
+        RunningCheck(settings, Verdict(config.verdicts / settings.name, settings.up, settings.down), log, start)
         for settings in config.checks
     ]
     probers = Probers([target for settings in config.checks for target in settings.targets])
@@ -57,13 +57,13 @@ async def run(config: Config, log: logging.Logger) -> None:
         await probers.close()
 
 
-async def beat(heartbeat: Heartbeat, watches: Sequence[Watch], answered: asyncio.Event, start: float) -> None:
+async def beat(heartbeat: Heartbeat, watches: Sequence[ProbeLoop], answered: asyncio.Event, start: float) -> None:
     """Writes the heartbeat for as long as every probe gets done. Raises StuckError when one does not.
 
     The first beat waits for the first result (`answered`): a checker that dies at every start must not look alive.
     """
     loop = asyncio.get_running_loop()
-    overdue: set[Watch] = set()
+    overdue: set[ProbeLoop] = set()
     await answered.wait()
     slot = start
     while True:
@@ -77,17 +77,19 @@ async def beat(heartbeat: Heartbeat, watches: Sequence[Watch], answered: asyncio
         overdue = late
 
 
-def _watches(checks: Sequence[Check], probers: Probers, answered: asyncio.Event, start: float) -> list[Watch]:
+def _watches(
+    checks: Sequence[RunningCheck], probers: Probers, answered: asyncio.Event, start: float
+) -> list[ProbeLoop]:
     """One watch per target, their phases spread over the interval."""
     every = [(check, index) for check in checks for index in range(len(check.targets))]
     watches = []
     for place, (check, index) in enumerate(every):
         phase = start + spread(place, len(every), check.settings.interval)
-        watches.append(Watch(check, index, probers.make(check.settings.targets[index]), answered, phase))
+        watches.append(ProbeLoop(check, index, probers.make(check.settings.targets[index]), answered, phase))
     return watches
 
 
-def _greet(check: Check, log: logging.Logger) -> None:
+def _greet(check: RunningCheck, log: logging.Logger) -> None:
     settings = check.settings
     many = len(settings.targets)
     log.info(

@@ -6,11 +6,11 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from app.checks.state import State
+from app.checks.state import TargetState
 
 if TYPE_CHECKING:
-    from app.checks.check import Check
-    from app.checks.probe import Answer, Prober
+    from app.checks.check import RunningCheck
+    from app.checks.probe import Prober, ProbeResult
 
 STALL = 0.25
 """Seconds that a time-out may fire late before it says more about this process than about the target."""
@@ -38,10 +38,10 @@ def next_slot(phase: float, slot: float, period: float, now: float) -> float:
     return phase + math.floor((now - phase) / period + _TINY) * period
 
 
-class Watch:
+class ProbeLoop:
     """Probes one target for ever and tells its check; sets `answered` with every result."""
 
-    def __init__(self, check: Check, index: int, prober: Prober, answered: asyncio.Event, phase: float) -> None:
+    def __init__(self, check: RunningCheck, index: int, prober: Prober, answered: asyncio.Event, phase: float) -> None:
         self._check = check
         self._index = index
         self._prober = prober
@@ -77,9 +77,9 @@ class Watch:
             self._answered.set()
             slot = next_slot(self._phase, slot, self._period(), loop.time())
 
-    async def _tell(self, answer: Answer, at: float) -> None:
+    async def _tell(self, answer: ProbeResult, at: float) -> None:
         change = self._check.record(self._index, at, ok=answer.ok)
-        self._hung = self._machine.state is State.FALLING and (self._hung or answer.timed_out)
+        self._hung = self._machine.state is TargetState.FALLING and (self._hung or answer.timed_out)
         details = await answer.finish()
         self._check.explain(self._index, at, change, answer.reason, details)
 
@@ -87,7 +87,7 @@ class Watch:
         settings = self._check.settings
         if self._machine.state.is_pending:
             return settings.fast_interval
-        return settings.interval if self._machine.state is State.UP else settings.slow_interval
+        return settings.interval if self._machine.state is TargetState.UP else settings.slow_interval
 
     def _limit(self) -> float:
         """The time-out; one hang of a pending fall may take all of it, those after it only the fast interval.
@@ -99,7 +99,7 @@ class Watch:
             return min(settings.timeout, settings.fast_interval)
         return settings.timeout
 
-    def _is_excused(self, answer: Answer, late: float) -> bool:
+    def _is_excused(self, answer: ProbeResult, late: float) -> bool:
         """Whether a time-out is to be asked again because this process itself stood still; never twice in a row."""
         self._excused = answer.timed_out and late > STALL and not self._excused
         return self._excused

@@ -7,16 +7,16 @@ import signal
 import sys
 from pathlib import Path
 
-from app.notifier import config
+from app.contract import notifier_config
+from app.contract.syslog import flush, open_log
 from app.notifier.loop import Notifier
-from app.syslog import flush, open_log
 
 PROGRAM = "notifier"
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit status, of sysexits.h: the names of app.errors would load dataclasses."""
-    # The log forwarder's stream, which PID 1's programs inherit (STREAM_FD in app/layout.py), is not for the script.
+    """Returns the exit status, of sysexits.h: the names of app.contract.errors would load dataclasses."""
+    # The log forwarder's stream (STREAM_FD in app/contract/paths.py), which programs inherit, is not for the script.
     os.closerange(3, 1024)
     # Before anything takes time: a SIGTERM that comes now is obeyed later, not deadly.
     stops: list[int] = []
@@ -27,10 +27,10 @@ def main(arguments: list[str]) -> int:
         return os.EX_CONFIG
     log = open_log(PROGRAM, "info")
     try:
-        settings = config.load(Path(arguments[0]))
+        settings = notifier_config.load(Path(arguments[0]))
         log.setLevel(settings.log_level.upper())
         notifier = Notifier(settings, log)
-    except config.ConfigError as error:
+    except notifier_config.NotifierConfigError as error:
         print(error, file=sys.stderr)
         return os.EX_CONFIG
     except OSError as error:

@@ -17,7 +17,7 @@ from app.notifier.transition import Lines, Transition, parse
 if TYPE_CHECKING:
     import logging
 
-    from app.notifier.config import Config
+    from app.contract.notifier_config import NotifierConfig
 
 SCRIPT, URL = "script", "url"
 
@@ -25,7 +25,7 @@ SCRIPT, URL = "script", "url"
 class Notifier:
     """Raises OSError when its FIFO or its journal is not there."""
 
-    def __init__(self, config: Config, log: logging.Logger) -> None:
+    def __init__(self, config: NotifierConfig, log: logging.Logger) -> None:
         self._config = config
         self._limits = config.limits
         self._log = log

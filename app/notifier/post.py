@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from app.notifier.config import Config
+    from app.contract.notifier_config import NotifierConfig
     from app.notifier.transition import Transition
 
 #: Statuses besides 5xx that may be others a little later: Request Timeout, Too Many Requests.
 _LATER = (408, 429)
 
 
-class Target(NamedTuple):
+class HookUrl(NamedTuple):
     """An URL taken apart. `label` is all of it that may be logged: the rest may be a token."""
 
     is_tls: bool
@@ -34,7 +34,7 @@ class Target(NamedTuple):
     label: str
 
 
-def target(url: str) -> Target:
+def hook_url(url: str) -> HookUrl:
     """`url` must be http:// or https://, with a host."""
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -44,14 +44,14 @@ def target(url: str) -> Target:
         headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     path = quote(parts.path or "/", safe="%/:=&~+!$,;'@()*[]") + (f"?{_quoted(parts.query)}" if parts.query else "")
     place = parts.netloc.rpartition("@")[2]
-    return Target(parts.scheme == "https", host, parts.port, path, headers, f"{parts.scheme}://{place}/********")
+    return HookUrl(parts.scheme == "https", host, parts.port, path, headers, f"{parts.scheme}://{place}/********")
 
 
 def _quoted(query: str) -> str:
     return quote(query, safe="%/?:=&~+!$,;'@()*[]")
 
 
-def body(transition: Transition, config: Config) -> bytes:
+def body(transition: Transition, config: NotifierConfig) -> bytes:
     """What is sent (docs/hooks.md)."""
     moment, fraction = divmod(transition.time, 1)
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
@@ -70,11 +70,11 @@ def body(transition: Transition, config: Config) -> bytes:
 class Poster:
     """Has one transition at a time. `wake` is called, on its thread, when it is done with it, well or not."""
 
-    def __init__(self, config: Config, url: str, log: logging.Logger, wake: Callable[[], None]) -> None:
+    def __init__(self, config: NotifierConfig, url: str, log: logging.Logger, wake: Callable[[], None]) -> None:
         self.current: Transition | None = None
         self._config = config
         self._limits = config.limits
-        self._target = target(url)
+        self._target = hook_url(url)
         self._log = log
         self._wake = wake
         self._inbox: SimpleQueue[Transition] = SimpleQueue()

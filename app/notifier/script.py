@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from app.notifier.journal import Running
 
 if TYPE_CHECKING:
-    from app.notifier.config import Limits
+    from app.contract.notifier_config import NotifierLimits
     from app.notifier.transition import Transition
 
 #: Bytes of a run's output that are logged; the rest is read and thrown away.
@@ -64,7 +64,7 @@ class Orphan(Process):
 class Run(Process):
     """A script that this process has started. Raises OSError when it cannot be."""
 
-    def __init__(self, script: str, transition: Transition, limits: Limits) -> None:
+    def __init__(self, script: str, transition: Transition, limits: NotifierLimits) -> None:
         self.transition = transition
         self.began = time.monotonic()
         self._status: int | None = None

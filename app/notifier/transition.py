@@ -16,7 +16,7 @@ STATES = frozenset({"MASTER", "BACKUP", "FAULT", "STOP"})
 _LINE = re.compile(rb'INSTANCE "(.*)" ([A-Z_]+) ([0-9]+)')
 
 
-class Change(NamedTuple):
+class ToldState(NamedTuple):
     """What one line says: an instance is in a state, with the priority that it has now."""
 
     instance: str
@@ -43,13 +43,13 @@ class Transition(NamedTuple):
         return f"{self.instance} {self.state} {self.priority}"
 
 
-def parse(line: bytes) -> Change | None:
+def parse(line: bytes) -> ToldState | None:
     """The change of an instance that `line` tells of, without its newline; None for any other line."""
     found = _LINE.fullmatch(line)
     if found is None:
         return None
     state = found[2].decode()
-    return Change(found[1].decode(errors="replace"), state, int(found[3])) if state in STATES else None
+    return ToldState(found[1].decode(errors="replace"), state, int(found[3])) if state in STATES else None
 
 
 class Lines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from app.errors import Problem
+from app.contract.errors import Problem
 from app.settings.addresses import Addresses
 from app.settings.checks import Checks
 from app.settings.environment import clean
@@ -21,7 +21,7 @@ from app.settings.instance import (
     instance_variables,
 )
 from app.settings.logs import Logs
-from app.settings.node import Node
+from app.settings.node import ThisNode
 from app.settings.peers import Peers
 from app.settings.places import Places
 from app.settings.vrrp import Vrrp
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 AnyArea = TypeVar("AnyArea", bound="Area")
 
 #: Every area, in the order of the reference.
-AREAS: tuple[type[Area], ...] = (*INSTANCE_AREAS, Node, Hooks, Logs, Places)
+AREAS: tuple[type[Area], ...] = (*INSTANCE_AREAS, ThisNode, Hooks, Logs, Places)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Settings:
     """All that was asked for, ``auto`` included."""
 
     instances: tuple[InstanceSettings, ...]
-    node: Node
+    node: ThisNode
     hooks: Hooks
     logs: Logs
     places: Places
@@ -100,7 +100,7 @@ def load(environ: Mapping[str, str]) -> Loaded:
     )
     settings = Settings(
         tuple(instance(name) for name in names),
-        read(Node, cleaned.values),
+        read(ThisNode, cleaned.values),
         read(Hooks, cleaned.values),
         read(Logs, cleaned.values),
         read(Places, cleaned.values),

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
-from app.errors import Problem
+from app.contract.errors import Problem
 from app.settings.text import Text
 
 if TYPE_CHECKING:

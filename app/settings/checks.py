@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.checks import address
-from app.checks.pattern import compile_pattern
+from app.contract import check_url
+from app.contract.pattern import compile_pattern
 from app.settings.area import Area
 from app.settings.text import Text, TextList, boolean, directory, integer, matching, seconds
 
@@ -31,13 +31,13 @@ HEADER_FORM = "Name: value, with ; between headers"
 
 def masked_url(url: str) -> str:
     """A good ``url`` without the credentials and the values of the query in it."""
-    return address.masked(url)
+    return check_url.masked(url)
 
 
 def _masked_text(text: str) -> str:
     """A text that is no good URL, without what may be a password: what stands before any @, or where a port should."""
     shown = re.sub(r"^([a-z+]*://)?.*@", r"\1***@", text, flags=re.DOTALL)
-    return address.masked(re.sub(r"(//[^/?#:\[]*):(?![0-9]*(?:[/?#]|$))[^/?#]*", r"\1:***", shown))
+    return check_url.masked(re.sub(r"(//[^/?#:\[]*):(?![0-9]*(?:[/?#]|$))[^/?#]*", r"\1:***", shown))
 
 
 def http_url(text: str) -> str:
@@ -50,8 +50,8 @@ def http_url(text: str) -> str:
 def target_url(text: str) -> str:
     """A URL that the http-checker can ask; raises ValueError."""
     try:
-        address.parse(text)
-    except address.AddressError:
+        check_url.parse_check_url(text)
+    except check_url.CheckUrlError:
         raise ValueError from None
     return text
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.errors import Problem
+from app.contract.errors import Problem
 from app.settings.area import PREFIX
 from app.settings.text import on_one_line
 

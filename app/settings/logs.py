@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.logs.config import Levels
-from app.logs.target import FORM, Target, parse_target
+from app.contract.log_config import Levels
+from app.contract.log_server import FORM, LogServer, parse_log_server
 from app.settings.area import Area
 from app.settings.text import Text, TextList, choice, directory, matching
 
@@ -73,7 +73,7 @@ class Logs(Area):
         description="The least severe messages that are shown, and other levels for some programs, as in "
         "info,keepalived=debug. debug adds keepalived's details.",
     )
-    log_forward: Annotated[tuple[Target, ...], TextList(FORM, parse_target)] = Field(
+    log_forward: Annotated[tuple[LogServer, ...], TextList(FORM, parse_log_server)] = Field(
         default=(),
         description="Servers that get a copy of every line by RFC 5424. tls is encrypted; relp is acknowledged; udp is "
         "neither, and nothing waits for its server.",

@@ -27,7 +27,7 @@ def _group(text: str) -> tuple[str, tuple[str, ...]]:
     return name, names
 
 
-class Node(Area):
+class ThisNode(Area):
     """This node among the others."""
 
     node_name: Annotated[str | None, matching(NODE_PATTERN, "1–63 letters, digits and _.-")] = Field(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.layout import DEFAULT_RUN_DIR
+from app.contract.paths import DEFAULT_RUN_DIR
 from app.settings.area import Area
 from app.settings.text import directory, matching
 

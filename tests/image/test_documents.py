@@ -6,7 +6,7 @@ import re
 
 import yaml
 
-from app.run import NEEDED_CAPABILITIES
+from app.lifecycle.start import NEEDED_CAPABILITIES
 from app.settings import load
 from tests.image.engine import CAPABILITIES, RESTRICTED, ROOT
 

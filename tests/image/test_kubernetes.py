@@ -12,9 +12,9 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it ships no types
 import pytest
 import yaml
 
-from app.run import NEEDED_CAPABILITIES
+from app.lifecycle.start import NEEDED_CAPABILITIES
 from app.settings import load
-from app.settings.node import Node
+from app.settings.node import ThisNode
 from tests.image.engine import CAPABILITIES, ROOT, capabilities, environment
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def test_one_node_at_a_time(manifests: list[Manifest]) -> None:
     daemon_set = only(manifests, "DaemonSet")["spec"]
     assert daemon_set["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
     # A node that has just started asks once more for its peers and listens for three adverts; then the next may stop.
-    assert daemon_set["minReadySeconds"] > 3 + float(Node.model_fields["peer_refresh"].default)
+    assert daemon_set["minReadySeconds"] > 3 + float(ThisNode.model_fields["peer_refresh"].default)
 
 
 def test_headless_service_finds_the_pods(manifests: list[Manifest]) -> None:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from app.watch_peers import HOLD_ROUNDS, HOLD_SECONDS
+from app.peers.watch import HOLD_ROUNDS, HOLD_SECONDS
 from lab import LabError
 from lab.namespace import inside
 from lab.programs import PATH

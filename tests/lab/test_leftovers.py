@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.leftovers import remove_leftovers
+from app.host.leftovers import remove_leftovers
 from lab.namespace import inside
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema  # type: ignore[import-untyped]  # it ships no types
 
-from app.logs.intake import IN_HAND_OUT
+from app.pid1.log.intake import IN_HAND_OUT
 from bench.logs import Sender, kill_forwarder, tally
 from lab.sandbox import CHECKOUT
 from tests.lab.nodes import ENVIRONMENT, KA, KEEPALIVED, LOG_FORWARDER, NO_CHECK, VIP, start_pair

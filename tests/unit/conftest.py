@@ -51,7 +51,7 @@ class Ka:
 def ka(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ka:
     """``ka`` on the machine of tests.unit.machine."""
     # The links, the default route and the host name differ from machine to machine, and the sentences name them.
-    monkeypatch.setattr("app.prepare.observe", lambda *_: HOST)
+    monkeypatch.setattr("app.lifecycle.prepare.observe", lambda *_: HOST)
     return Ka(capsys)
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
-from app.errors import ConfigError
-from app.host import Account, Host, Link
-from app.plan import make_plan
+from app.contract.errors import ConfigError
+from app.host.machine import Account, Host, Link
+from app.plan.make import make_plan
+from app.plan.rules import problems
 from app.render import render
-from app.rules import problems
 from app.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.errors import Problem
-    from app.plan import Plan
+    from app.contract.errors import Problem
+    from app.plan.model import Plan
 
 
 def link(name: str, *addresses: str, is_loopback: bool = False) -> Link:

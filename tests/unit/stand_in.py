@@ -7,10 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
-from app.state import DUMP_SIGNAL, State
+from app.operate.keepalived_dump import DUMP_SIGNAL, VrrpState
 
 if TYPE_CHECKING:
-    from app.layout import Layout
+    from app.contract.paths import Layout
 
 #: Writes the text of the file ``says`` to ``dump`` in two halves: the real one does not write at one go either. What
 #: ``drain`` says is what a tracked file does: with 1 in it every instance is in FAULT.
@@ -34,8 +34,8 @@ while True:
 """
 
 
-def entry(name: str, state: State, *addresses: str, excluded: tuple[str, ...] = ()) -> dict[str, Any]:
-    """One instance as a dump of keepalived 2.2.7 has it, of what app.state reads."""
+def entry(name: str, state: VrrpState, *addresses: str, excluded: tuple[str, ...] = ()) -> dict[str, Any]:
+    """One instance as a dump of keepalived 2.2.7 has it, of what app.operate.keepalived_dump reads."""
     vips = [f"{address} dev eth0 scope global" for address in addresses]
     evips = [f"{address} dev eth0 scope global" for address in excluded]
     data = {"iname": name, "state": int(state), "effective_priority": 100, "vips": vips}

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
-from app.checks import config
-from app.dry_run import dry_run
-from app.errors import ConfigError
+from app.contract import checker_config
+from app.contract.errors import ConfigError
+from app.lifecycle.check import dry_run
+from app.plan.summary import summary
 from app.render import render
 from app.settings import known_variables
-from app.summary import summary
 from tests.unit.grammar import foreign_lines, is_balanced
 from tests.unit.machine import ALONE, LEAST, NODES, RIGHT, plan_of, problems_of
 
@@ -193,7 +193,7 @@ def test_the_checker_takes_what_is_accepted(environ: dict[str, str]) -> None:
         return
     for file in render(plan_of(environ), show_secrets=True):
         if file.path == "http-checker.json":
-            assert config.parse(file.text).checks
+            assert checker_config.parse(file.text).checks
 
 
 # One keepalived takes 40 ms.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app import __version__
-from app.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError, Problem
-from app.keepalived import END
+from app.contract.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError, Problem
+from app.render import END
 from tests.unit.machine import LEAST
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class TestCheck:
         def refuse(_plan: object) -> None:
             raise ConfigError(Problem("keepalived", "refuses one"), Problem("keepalived", "refuses two"))
 
-        monkeypatch.setattr("app.dry_run.dry_run", refuse)
+        monkeypatch.setattr("app.lifecycle.check.dry_run", refuse)
         outcome = ka("check")
         assert outcome.status == EXIT_CONFIG
         assert outcome.err == (

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app import host
 from app.cli import main
+from app.host import machine
+from app.plan.summary import summary
 from app.render import render
-from app.summary import summary
 from tests.unit.grammar import foreign_lines, is_balanced
 from tests.unit.machine import HOST, plan_of
 
@@ -86,7 +86,7 @@ def test_keepalived_accepts_it(
 ) -> None:
     """``ka check`` on a real network with eth0 and eth1: its facts, and the real keepalived's opinion."""
     # There is no DNS server in there, and the host name is the machine's.
-    monkeypatch.setattr(host, "resolve", lambda name: set(HOST.names[name]))
+    monkeypatch.setattr(machine, "resolve", lambda name: set(HOST.names[name]))
     monkeypatch.setattr(socket, "gethostname", lambda: HOST.name)
     status = network.call(lambda: main(["check"], mounted(case, data_dir)))
     said = capsys.readouterr()

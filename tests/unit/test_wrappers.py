@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from app.checks.verdict import Heartbeat
+from app.contract.verdict import Heartbeat
 from tests.unit.machine import LEAST, plan_of, rendered
 
 #: Nothing here may take longer (seconds); a wrapper that hangs is a failure of the test, not of the machine.

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.checks import resolve
-from app.checks.config import parse
-from app.checks.probe import BODY_LIMIT, Answer, Probers
+from app.checks.probe import BODY_LIMIT, ProbeResult, Probers
+from app.contract.checker_config import parse
 from tests.unit.checks.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from app.checks.config import Target
+    from app.contract.checker_config import CheckTarget
     from tests.unit.checks.server import Certificates
 
 LIMIT = 10.0
@@ -33,7 +33,7 @@ BRIEF = 0.2
 """Seconds for a probe that is meant to time out."""
 
 
-def target(url: str, **more: Any) -> Target:
+def target(url: str, **more: Any) -> CheckTarget:
     check = {
         "name": "t",
         "up": "0",
@@ -52,7 +52,7 @@ async def ask(url: str, limit: float = LIMIT, **more: Any) -> tuple[bool, str]:
     return answer.ok, answer.reason
 
 
-async def ask_all(url: str, limit: float = LIMIT, **more: Any) -> tuple[Answer, str]:
+async def ask_all(url: str, limit: float = LIMIT, **more: Any) -> tuple[ProbeResult, str]:
     made = target(url, **more)
     probers = Probers([made])
     try:

@@ -27,7 +27,7 @@ LIMIT = 30.0
 
 # What `python -m app.checks.http` does, with the test's own log socket.
 START = (
-    "import runpy, sys, app.syslog; app.syslog.SOCKET = sys.argv.pop(1);"
+    "import runpy, sys, app.contract.syslog; app.contract.syslog.SOCKET = sys.argv.pop(1);"
     "runpy.run_module('app.checks.http', run_name='__main__', alter_sys=True)"
 )
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.checks import run as module
-from app.checks.config import parse
-from app.checks.probe import Answer, Probers
+from app.checks.probe import ProbeResult, Probers
 from app.checks.run import StuckError, run
+from app.contract.checker_config import parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,14 +24,14 @@ class Stubborn:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def probe(self, _limit: float) -> Answer:
+    async def probe(self, _limit: float) -> ProbeResult:
         self.asked += 1
         if self.asked > 1:
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:
                 await asyncio.sleep(60)
-        return Answer(ok=True)
+        return ProbeResult(ok=True)
 
 
 async def test_a_probe_that_does_not_end_is_noticed_and_held_up_by_nothing(

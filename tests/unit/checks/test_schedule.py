@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.checks.check import Check
-from app.checks.config import parse
-from app.checks.probe import Answer
-from app.checks.schedule import BUNDLE, STALL, Watch, next_slot, spread
-from app.checks.verdict import Verdict
+from app.checks.check import RunningCheck
+from app.checks.probe import ProbeResult
+from app.checks.schedule import BUNDLE, STALL, ProbeLoop, next_slot, spread
+from app.contract.checker_config import parse
+from app.contract.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,14 +62,16 @@ def test_targets_are_spread_evenly_in_bundles(places: int, interval: float) -> N
 class Script:
     """A prober that does what the test says, and notes when it was asked and how long it might take."""
 
-    def __init__(self, answer: Callable[[int], Answer], takes: Callable[[int, float], float] = lambda *_: 0.0) -> None:
+    def __init__(
+        self, answer: Callable[[int], ProbeResult], takes: Callable[[int, float], float] = lambda *_: 0.0
+    ) -> None:
         self._answer = answer
         self._takes = takes
         self.started: list[float] = []
         self.limits: list[float] = []
         self.running = 0
 
-    async def probe(self, limit: float) -> Answer:
+    async def probe(self, limit: float) -> ProbeResult:
         assert self.running == 0
         self.running += 1
         self.started.append(asyncio.get_running_loop().time())
@@ -80,17 +82,17 @@ class Script:
         return self._answer(number)
 
 
-def watched(directory: Path, script: Script, *, was: str = "1", **settings: float) -> tuple[Check, Watch]:
+def watched(directory: Path, script: Script, *, was: str = "1", **settings: float) -> tuple[RunningCheck, ProbeLoop]:
     """A check of one target and the watch that asks `script`."""
     times = ", ".join(f'"{key}": {value}' for key, value in settings.items())
     text = f'{{"name": "http", "up": "0", "down": "1", {times}, "targets": [{{"url": "http://192.0.2.1/"}}]}}'
     config = parse(f'{{"verdicts": "{directory}", "checks": [{text}]}}')
     (directory / "http").write_text(was)
-    check = Check(config.checks[0], Verdict(directory / "http", "0", "1"), logging.getLogger("test"), 0.0)
-    return check, Watch(check, 0, script, asyncio.Event(), asyncio.get_running_loop().time())
+    check = RunningCheck(config.checks[0], Verdict(directory / "http", "0", "1"), logging.getLogger("test"), 0.0)
+    return check, ProbeLoop(check, 0, script, asyncio.Event(), asyncio.get_running_loop().time())
 
 
-async def until(watch: Watch, done: Callable[[], bool]) -> None:
+async def until(watch: ProbeLoop, done: Callable[[], bool]) -> None:
     """Runs the watch until `done`, at most 20 seconds."""
     task = asyncio.ensure_future(watch.run())
     try:
@@ -103,9 +105,9 @@ async def until(watch: Watch, done: Callable[[], bool]) -> None:
         await asyncio.gather(task, return_exceptions=True)
 
 
-GOOD = Answer(ok=True)
-BAD = Answer(ok=False, reason="answered 500 Internal Server Error, not 200")
-HUNG = Answer(ok=False, reason="no answer within 0.1 s", timed_out=True)
+GOOD = ProbeResult(ok=True)
+BAD = ProbeResult(ok=False, reason="answered 500 Internal Server Error, not 200")
+HUNG = ProbeResult(ok=False, reason="no answer within 0.1 s", timed_out=True)
 
 
 async def test_probes_keep_to_their_slots(tmp_path: Path) -> None:
@@ -173,7 +175,7 @@ async def test_a_second_standstill_in_a_row_counts(tmp_path: Path) -> None:
 
     verdicts = []
 
-    def hang(_number: int) -> Answer:
+    def hang(_number: int) -> ProbeResult:
         verdicts.append(check.is_up)
         return HUNG
 
@@ -183,7 +185,7 @@ async def test_a_second_standstill_in_a_row_counts(tmp_path: Path) -> None:
 
 
 async def test_an_unforeseen_error_ends_the_watch(tmp_path: Path) -> None:
-    def fail(_number: int) -> Answer:
+    def fail(_number: int) -> ProbeResult:
         raise ZeroDivisionError
 
     _check, watch = watched(tmp_path, Script(fail), interval=0.1, rise=1, fall=1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.checks.state import Change, Machine, State
+from app.checks.state import RiseAndFall, StateChange, TargetState
 
 
 def verdicts(results: list[bool], rise: int, fall: int, start: bool | None) -> list[bool | None]:
@@ -28,12 +28,12 @@ def verdicts(results: list[bool], rise: int, fall: int, start: bool | None) -> l
     st.lists(st.booleans(), max_size=60),
     st.integers(1, 5),
     st.integers(1, 5),
-    st.sampled_from([(None, State.INIT), (True, State.UP), (False, State.DOWN)]),
+    st.sampled_from([(None, TargetState.INIT), (True, TargetState.UP), (False, TargetState.DOWN)]),
 )
 def test_agrees_with_the_plain_model(
-    results: list[bool], rise: int, fall: int, start: tuple[bool | None, State]
+    results: list[bool], rise: int, fall: int, start: tuple[bool | None, TargetState]
 ) -> None:
-    machine = Machine(rise, fall, state=start[1])
+    machine = RiseAndFall(rise, fall, state=start[1])
     before = start[0]
     for at, (result, expected) in enumerate(zip(results, verdicts(results, rise, fall, start[0]), strict=True), 1):
         change = machine.feed(at, ok=result)
@@ -42,7 +42,7 @@ def test_agrees_with_the_plain_model(
             assert change is None
         else:
             assert change is not None
-            assert (change.state, change.at) == (State.UP if expected else State.DOWN, at)
+            assert (change.state, change.at) == (TargetState.UP if expected else TargetState.DOWN, at)
             assert machine.state is change.state
             assert machine.since == at
         before = expected
@@ -52,13 +52,13 @@ def test_agrees_with_the_plain_model(
 def test_pending_is_exactly_when_the_next_results_may_change_the_verdict(
     results: list[bool], rise: int, fall: int
 ) -> None:
-    machine = Machine(rise, fall)
+    machine = RiseAndFall(rise, fall)
     assert machine.state.is_pending
     for at, result in enumerate(results):
         machine.feed(at, ok=result)
-        settled = machine.state in (State.UP, State.DOWN)
+        settled = machine.state in (TargetState.UP, TargetState.DOWN)
         assert machine.state.is_pending != settled
-        assert settled == (machine.state.is_up == result or machine.state is State.DOWN)
+        assert settled == (machine.state.is_up == result or machine.state is TargetState.DOWN)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_pending_is_exactly_when_the_next_results_may_change_the_verdict(
     ],
 )
 def test_ways(rise: int, fall: int, results: str, states: str) -> None:
-    machine = Machine(rise, fall)
+    machine = RiseAndFall(rise, fall)
     seen = []
     for at, result in enumerate(results):
         machine.feed(at, ok=result == "+")
@@ -83,9 +83,9 @@ def test_ways(rise: int, fall: int, results: str, states: str) -> None:
 
 
 def test_a_change_says_when_and_after_how_many() -> None:
-    machine = Machine(2, 3, state=State.UP)
+    machine = RiseAndFall(2, 3, state=TargetState.UP)
     assert machine.feed(1.0, ok=False) is None
     assert machine.feed(2.0, ok=False) is None
-    assert machine.feed(2.5, ok=False) == Change(State.DOWN, 2.5, 3)
+    assert machine.feed(2.5, ok=False) == StateChange(TargetState.DOWN, 2.5, 3)
     assert machine.feed(3.0, ok=False) is None
     assert machine.since == 2.5

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.notifier.config import Config, Limits
+from app.contract.notifier_config import NotifierConfig, NotifierLimits
 from app.notifier.journal import Journal, Picture, Running
 from app.notifier.lanes import Lanes
-from app.notifier.post import body, target
-from app.notifier.transition import Change, Lines, Transition, parse
+from app.notifier.post import body, hook_url
+from app.notifier.transition import Lines, ToldState, Transition, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,11 +33,11 @@ def transition(
 @pytest.mark.parametrize(
     ("line", "change"),
     [
-        (b'INSTANCE "main" MASTER 100', Change("main", "MASTER", 100)),
-        (b'INSTANCE "main-ipv6" BACKUP 90', Change("main-ipv6", "BACKUP", 90)),
-        (b'INSTANCE "main" FAULT 100', Change("main", "FAULT", 100)),
-        (b'INSTANCE "main" STOP 255', Change("main", "STOP", 255)),
-        (b'INSTANCE "an "odd" name" STOP 1', Change('an "odd" name', "STOP", 1)),
+        (b'INSTANCE "main" MASTER 100', ToldState("main", "MASTER", 100)),
+        (b'INSTANCE "main-ipv6" BACKUP 90', ToldState("main-ipv6", "BACKUP", 90)),
+        (b'INSTANCE "main" FAULT 100', ToldState("main", "FAULT", 100)),
+        (b'INSTANCE "main" STOP 255', ToldState("main", "STOP", 255)),
+        (b'INSTANCE "an "odd" name" STOP 1', ToldState('an "odd" name', "STOP", 1)),
         (b'INSTANCE "main" MASTER_PRIORITY 100', None),
         (b'INSTANCE "main" MASTER_RX_LOWER_PRI 100', None),
         (b'GROUP "both" MASTER 0', None),
@@ -46,7 +46,7 @@ def transition(
         (b"\xff\xfe", None),
     ],
 )
-def test_a_line_is_a_change_of_an_instance_or_nothing(line: bytes, change: Change | None) -> None:
+def test_a_line_is_a_change_of_an_instance_or_nothing(line: bytes, change: ToldState | None) -> None:
     assert parse(line) == change
 
 
@@ -166,7 +166,7 @@ def test_a_journal_without_room_is_no_error(path: Path, caplog: pytest.LogCaptur
 
 # --- What is posted --------------------------------------------------------------------------------------------------
 
-CONFIG = Config("n1", "info", "", "", None, None, {"main": ["203.0.113.10"]}, Limits())
+CONFIG = NotifierConfig("n1", "info", "", "", None, None, {"main": ["203.0.113.10"]}, NotifierLimits())
 
 
 def test_the_body() -> None:
@@ -192,16 +192,16 @@ def test_what_is_not_known_is_null_and_an_instance_of_conf_d_has_no_vips() -> No
     ],
 )
 def test_where_it_is_posted(url: str, host: str, port: int | None, path: str) -> None:
-    found = target(url)
+    found = hook_url(url)
     assert (found.is_tls, found.host, found.port, found.path) == (url.startswith("https"), host, port, path)
     assert "Authorization" not in found.headers
 
 
 def test_credentials_become_a_header() -> None:
-    assert target("http://me:p%40ss@hooks.example/").headers["Authorization"] == "Basic bWU6cEBzcw=="
+    assert hook_url("http://me:p%40ss@hooks.example/").headers["Authorization"] == "Basic bWU6cEBzcw=="
 
 
 def test_nothing_after_the_host_is_shown() -> None:
-    label = target("https://me:word@hooks.example:8443/token?key=value#part").label
+    label = hook_url("https://me:word@hooks.example:8443/token?key=value#part").label
     assert label == "https://hooks.example:8443/********"
     assert not re.search("me|word|token|key|value|part", label.replace("hooks.example", ""))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from app.logs.config import Levels
+from app.contract.log_config import Levels
 from app.settings import AREAS, Settings, load
 from app.settings.addresses import Vip, parse_vip
 from app.settings.area import NotUsableError

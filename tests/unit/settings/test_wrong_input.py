@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.errors import EXIT_CONFIG
+from app.contract.errors import EXIT_CONFIG
 from app.settings import AREAS, known_variables
 from app.settings.text import Text, TextList
 from tests.unit.machine import LEAST, RIGHT

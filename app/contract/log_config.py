@@ -1,0 +1,85 @@
+"""What PID 1 must know to write the log, as it stands in log.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: By number (RFC 5424 §6.2.1), in the words of KA_LOG_LEVEL where it has one.
+LEVELS = ("emerg", "alert", "crit", "error", "warning", "notice", "info", "debug")
+
+#: What is shown in place of a secret.
+MASK = "********"
+
+#: What KA_LOG_LEVEL calls a program, by the beginning of the name that it logs under, in small letters.
+_CALLED = {"keepalived": "keepalived", "rsyslogd": "log-forwarder"}
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The least severe level that is shown, and for some programs another one."""
+
+    default: str = "info"
+    programs: tuple[tuple[str, str], ...] = ()
+
+    def of(self, program: str) -> str:
+        """The level of a program, by the name that it logs under or that supervisord.conf has."""
+        name = program.lower()
+        name = next((called for begin, called in _CALLED.items() if name.startswith(begin)), name)
+        return dict(self.programs).get(name, self.default)
+
+    def show(self, program: str, severity: int) -> bool:
+        """Whether a message is shown."""
+        return severity <= LEVELS.index(self.of(program))
+
+    @property
+    def least(self) -> str:
+        """The least severe of all: what a process must say that logs under several names."""
+        return max((self.default, *(level for _, level in self.programs)), key=LEVELS.index)
+
+    def __str__(self) -> str:
+        return ", ".join([self.default, *(f"{program} {level}" for program, level in self.programs)])
+
+
+@dataclass(frozen=True)
+class LoggedInstance:
+    """What the log says of a VRRP instance beside its state."""
+
+    name: str
+    priority: int
+    vips: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """``secrets`` are masked in every line. Only root reads the file."""
+
+    node: str
+    format: str
+    levels: Levels
+    targets: tuple[str, ...]
+    instances: tuple[LoggedInstance, ...]
+    secrets: tuple[str, ...]
+
+    def to_json(self, *, show_secrets: bool) -> str:
+        """The text of log.json."""
+        shown = self if show_secrets else replace(self, secrets=tuple(MASK for _ in self.secrets))
+        return json.dumps(asdict(shown), indent=2, ensure_ascii=False) + "\n"
+
+
+def read_config(path: Path) -> LogConfig:
+    """Raises OSError and ValueError; the file is our own."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    levels = found["levels"]
+    return LogConfig(
+        node=found["node"],
+        format=found["format"],
+        levels=Levels(levels["default"], tuple((program, level) for program, level in levels["programs"])),
+        targets=tuple(found["targets"]),
+        instances=tuple(LoggedInstance(i["name"], i["priority"], tuple(i["vips"])) for i in found["instances"]),
+        secrets=tuple(found["secrets"]),
+    )

@@ -1,0 +1,161 @@
+"""Facts of this machine: links, addresses, default routes, names, accounts. The only place that asks the kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import pwd
+import socket
+import subprocess
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.contract.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+#: Bits of the capability sets, from linux/capability.h.
+CAPABILITIES = {"CHOWN": 0, "KILL": 5, "SETGID": 6, "SETUID": 7, "NET_BROADCAST": 11, "NET_ADMIN": 12, "NET_RAW": 13}
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network link and the addresses it has now."""
+
+    name: str
+    is_loopback: bool
+    addresses: tuple[IPInterface, ...] = ()
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of this machine."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Host:
+    """What this machine is.
+
+    ``default_links``: the link of the default route, by IP version. ``names``: the addresses of the DNS names that were
+    asked for; one that has none is not in it. ``sources``: the address that this host speaks to another one from.
+    """
+
+    name: str
+    links: tuple[Link, ...]
+    default_links: dict[int, str]
+    accounts: dict[str, Account]
+    names: dict[str, tuple[IPAddress, ...]] = field(default_factory=dict)
+    sources: dict[IPAddress, IPAddress] = field(default_factory=dict)
+
+    @property
+    def own_addresses(self) -> frozenset[IPAddress]:
+        """Every address that some link has."""
+        return frozenset(address.ip for link in self.links for address in link.addresses)
+
+    def link(self, name: str) -> Link | None:
+        """The link of that name."""
+        return next((link for link in self.links if link.name == name), None)
+
+
+def observe(
+    peers: Iterable[IPAddress | str] = (), known_names: Mapping[str, tuple[IPAddress, ...]] | None = None
+) -> Host:
+    """Asks the machine, and DNS for the names among ``peers``; ``known_names`` are what they keep standing for.
+
+    Raises ConfigError when iproute2 is not there.
+    """
+    shown = _ip("address", "show")
+    links = tuple(
+        Link(
+            name=entry["ifname"],
+            is_loopback="LOOPBACK" in entry["flags"],
+            addresses=tuple(
+                ipaddress.ip_interface(f"{info['local']}/{info['prefixlen']}")
+                for info in entry.get("addr_info", ())
+                if "local" in info
+            ),
+        )
+        for entry in shown
+        if "ifname" in entry
+    )
+    default_links = {
+        version: routes[0]["dev"]
+        for version in (4, 6)
+        if (routes := [route for route in _ip(f"-{version}", "route", "show", "default") if "dev" in route])
+    }
+    accounts = {entry.pw_name: Account(entry.pw_name, entry.pw_uid, entry.pw_gid) for entry in pwd.getpwall()}
+    known: dict[str, tuple[IPAddress, ...]] = {}
+    asked: set[IPAddress] = set()
+    for peer in peers:
+        if not isinstance(peer, str):
+            asked.add(peer)
+        else:
+            answers = (resolve(peer), (known_names or {}).get(peer))
+            found = {address for answer in answers for address in answer or ()}
+            if answers != (None, None):
+                known[peer] = tuple(sorted(found, key=lambda address: (address.version, int(address))))
+            asked.update(found)
+    own = {address.ip for link in links for address in link.addresses}
+    sources = {peer: source for peer in sorted(asked - own, key=str) if (source := _source(peer))}
+    return Host(socket.gethostname(), links, default_links, accounts, known, sources)
+
+
+def resolve(name: str) -> set[IPAddress] | None:
+    """The addresses of a DNS name, IPv4 and IPv6; None when it has none or nobody answers, and nothing in it when it is
+    only a name of this machine itself."""
+    found: list[Any] = []
+
+    def look_up() -> None:
+        with contextlib.suppress(OSError):
+            found.extend(socket.getaddrinfo(name, None, type=socket.SOCK_RAW))
+
+    # A signal gets through to who waits for a thread, but not to a look-up that waits for its answer.
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join()
+    if not found:
+        return None
+    # No peer on another host can use a loopback address (Debian's /etc/hosts gives 127.0.1.1 for the host's own name),
+    # nor a link-local one with our scope.
+    addresses = {ipaddress.ip_address(str(entry[4][0])) for entry in found}
+    return {address for address in addresses if not (address.is_loopback or address.is_link_local)}
+
+
+def _source(peer: IPAddress) -> IPAddress | None:
+    """The address that the route to ``peer`` makes this host speak from; None without a route."""
+    try:
+        routes = _ip("route", "get", str(peer))
+    except ConfigError:
+        return None
+    source = routes[0].get("prefsrc") if routes else None
+    return ipaddress.ip_address(source) if source else None
+
+
+def missing_capabilities(needed: tuple[str, ...]) -> list[str]:
+    """Which of the ``needed`` capabilities (names as in CAPABILITIES) this process does not have."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    effective = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), 16)
+    return [name for name in needed if not effective >> CAPABILITIES[name] & 1]
+
+
+def _ip(*arguments: str) -> list[dict[str, Any]]:
+    """What ``ip -json`` says."""
+    try:
+        done = subprocess.run(["ip", "-json", *arguments], check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise ConfigError(Problem("ip", "is not installed; install the package iproute2")) from None
+    except subprocess.CalledProcessError as error:
+        raise ConfigError(Problem("ip", f"cannot say what this machine has: {error.stderr.strip()}")) from None
+    found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
+    return found

@@ -1,0 +1,45 @@
+"""``ka health``: does this node do what it claims? For Docker's HEALTHCHECK and Kubernetes exec probes.
+
+A node whose service failed is healthy as a container: it said FAULT and holds nothing, which is its work.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from app.operate.keepalived_dump import Claim, NoAnswerError, ask, contradiction, held
+
+if TYPE_CHECKING:
+    from app.contract.paths import Layout
+
+EXIT_HEALTHY = 0
+EXIT_UNHEALTHY = 1
+
+#: Seconds after which a contradiction is looked at again: a node that changes its state needs some milliseconds.
+SECOND_LOOK = 0.05
+
+
+def health(layout: Layout) -> tuple[int, list[str]]:
+    """The exit status and a sentence for each instance, or for what is wrong."""
+    try:
+        claims, wrong = _look(layout)
+        if wrong:
+            time.sleep(SECOND_LOOK)
+            claims, wrong = _look(layout)
+    except NoAnswerError as error:
+        return EXIT_UNHEALTHY, [str(error)]
+    except (OSError, subprocess.CalledProcessError) as error:
+        return EXIT_UNHEALTHY, [f"cannot ask the kernel for its addresses: {error}"]
+    if wrong:
+        return EXIT_UNHEALTHY, wrong
+    if not claims:
+        return EXIT_UNHEALTHY, ["keepalived runs no instance"]
+    return EXIT_HEALTHY, [f"{claim.instance} is {claim.state.name}, priority {claim.priority}" for claim in claims]
+
+
+def _look(layout: Layout) -> tuple[list[Claim], list[str]]:
+    claims = ask(layout)
+    here = held([address for claim in claims for address in claim.addresses])
+    return claims, [sentence for claim in claims if (sentence := contradiction(claim, here))]

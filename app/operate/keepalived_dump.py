@@ -1,0 +1,104 @@
+"""What keepalived says of itself, and whether the kernel agrees."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.contract.paths import Layout
+
+#: The signal that makes keepalived dump its state as JSON (keepalived(8), SIGNALS; ``keepalived --signum=JSON``).
+DUMP_SIGNAL = signal.SIGRTMIN + 2
+
+#: Seconds that a dump may take; it takes 3 ms.
+PATIENCE = 1.0
+
+
+class VrrpState(enum.IntEnum):
+    """The states of a VRRP instance, as the dump numbers them."""
+
+    INIT = 0
+    BACKUP = 1
+    MASTER = 2
+    FAULT = 3
+    DELETED = 97
+    STOP = 98
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What keepalived says of one instance: its state, and the addresses that go with it."""
+
+    instance: str
+    state: VrrpState
+    priority: int
+    addresses: tuple[str, ...]
+
+
+class NoAnswerError(Exception):
+    """keepalived does not run or does not answer; the message says which."""
+
+
+def ask(layout: Layout) -> list[Claim]:
+    """Has keepalived dump its state. Raises NoAnswerError."""
+    try:
+        pid = int(layout.keepalived_pid_files[0].read_text(encoding="ascii"))
+        layout.dump.unlink(missing_ok=True)
+        os.kill(pid, DUMP_SIGNAL)
+    except (OSError, ValueError):
+        raise NoAnswerError("keepalived does not run") from None
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            # The dump is not written atomically: half of one does not parse.
+            dump = json.loads(layout.dump.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            time.sleep(0.001)
+        else:
+            # The password is in it.
+            layout.dump.unlink(missing_ok=True)
+            return [_claim(entry["data"]) for entry in dump]
+    raise NoAnswerError(f"keepalived does not answer within {PATIENCE:g} s")
+
+
+def held(addresses: Sequence[str]) -> set[str]:
+    """Those of ``addresses`` that are on a link of this host. Raises OSError or subprocess.CalledProcessError."""
+    shown = subprocess.run(["ip", "-json", "address", "show"], check=True, capture_output=True, text=True)
+    here = {
+        ipaddress.ip_address(info["local"])
+        for link in json.loads(shown.stdout or "[]")
+        for info in link.get("addr_info", ())
+        if "local" in info
+    }
+    return {address for address in addresses if ipaddress.ip_address(address) in here}
+
+
+def contradiction(claim: Claim, here: set[str]) -> str | None:
+    """Why the kernel does not bear out ``claim``, in one sentence; ``here`` are the addresses on this host."""
+    missing = [address for address in claim.addresses if address not in here]
+    if claim.state is VrrpState.MASTER and missing:
+        return f"{claim.instance} claims MASTER but this host does not hold {', '.join(missing)}"
+    left = [address for address in claim.addresses if address in here]
+    if claim.state is not VrrpState.MASTER and left:
+        return f"{claim.instance} claims {claim.state.name} but this host holds {', '.join(left)}"
+    return None
+
+
+def _claim(data: dict[str, Any]) -> Claim:
+    carried = [*data.get("vips", ()), *data.get("evips", ())]
+    return Claim(
+        instance=data["iname"],
+        state=VrrpState(data["state"]),
+        priority=data["effective_priority"],
+        addresses=tuple(entry.split()[0].split("/")[0] for entry in carried),
+    )

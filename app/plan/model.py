@@ -1,0 +1,179 @@
+"""The plan: everything that is rendered and run on this host, frozen, with nothing left to guess."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic import SecretStr
+
+    from app.host.machine import Account
+    from app.plan.log import LogPlan
+    from app.plan.peering import Peering
+    from app.settings.checks import StatusRange
+    from app.settings.routes import IPAddress, Route
+
+#: The siblings' account in the image, and the one that every Debian has.
+OWN_ACCOUNT = "ka"
+FALLBACK_ACCOUNT = "nobody"
+
+#: The file of the operator's that takes a node out while it is there.
+MAINTENANCE = "maintenance"
+
+
+@dataclass(frozen=True)
+class MovingAddress:
+    """An address that moves, where it goes, and whether adverts carry it."""
+
+    address: IPAddress
+    prefix: int
+    link: str
+    in_adverts: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.address}/{self.prefix} dev {self.link}"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One VRRP instance: one address family on one link. Times in seconds."""
+
+    name: str
+    link: str
+    version: int
+    vrid: int
+    priority: int
+    priority_reason: str
+    starts_as_master: bool
+    nopreempt: bool
+    preempt_delay: float
+    advert_interval: float
+    garp_refresh: int
+    auth_pass: SecretStr | None
+    addresses: tuple[MovingAddress, ...]
+    routes: tuple[Route, ...]
+    track_interfaces: tuple[str, ...]
+    peering: Peering
+    check: PlannedCheck | None
+
+
+@dataclass(frozen=True)
+class SyncGroup:
+    """Instances that are master or backup together."""
+
+    name: str
+    instances: tuple[str, ...]
+    is_weighted: bool
+
+
+@dataclass(frozen=True)
+class PlannedCheck:
+    """How often a check is made and what its result does. ``timeout`` and ``interval`` in seconds."""
+
+    name: str
+    interval: float
+    timeout: float
+    rise: int
+    fall: int
+    weight: int
+
+
+@dataclass(frozen=True)
+class HttpCheck(PlannedCheck):
+    """URLs that the http-checker asks."""
+
+    fast_interval: float
+    slow_interval: float
+    urls: tuple[str, ...]
+    status: tuple[StatusRange, ...]
+    headers: tuple[tuple[str, str], ...]
+    body: str | None
+    follows: bool
+    ca_file: Path | None
+    is_insecure: bool
+
+    @property
+    def up(self) -> int:
+        """The verdict of a healthy node: keepalived multiplies it by the weight (0: anything but 0 is FAULT)."""
+        return int(self.weight > 0)
+
+    @property
+    def down(self) -> int:
+        """The verdict of a failed node."""
+        return 1 - self.up
+
+
+@dataclass(frozen=True)
+class ScriptCheck(PlannedCheck):
+    """An executable of the operator's."""
+
+    script: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is rendered and run on this host."""
+
+    node_name: str
+    router_name: str
+    instances: tuple[Instance, ...]
+    sync_groups: tuple[SyncGroup, ...]
+    peer_names: dict[str, tuple[IPAddress, ...]]
+    peer_refresh: float
+    notify: Path | None
+    notify_url: SecretStr | None
+    run_dir: Path
+    data_dir: Path
+    conf_d_digest: str | None
+    maintenance: Path | None
+    siblings: Account
+    script_user: Account
+    log: LogPlan
+    warnings: tuple[str, ...]
+
+    @property
+    def addresses(self) -> tuple[MovingAddress, ...]:
+        """Every address that may be on this host while it is master."""
+        return tuple(address for instance in self.instances for address in instance.addresses)
+
+    @property
+    def http_checks(self) -> tuple[HttpCheck, ...]:
+        """What the http-checker does, each check once however many instances share it."""
+        found = {instance.check: None for instance in self.instances if isinstance(instance.check, HttpCheck)}
+        return tuple(found)
+
+    @property
+    def script_checks(self) -> tuple[ScriptCheck, ...]:
+        """The operator's own checks, each once."""
+        found = {instance.check: None for instance in self.instances if isinstance(instance.check, ScriptCheck)}
+        return tuple(found)
+
+    @property
+    def hooks(self) -> bool:
+        """Whether somebody wants to hear of transitions."""
+        return self.notify is not None or self.notify_url is not None
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """What must be open for this node to take part (app.watch_peers), each once."""
+        return tuple(dict.fromkeys(i.peering.gate for i in self.instances if i.peering.gate))
+
+
+#: What the kernel gives an IPv6 route without a metric. keepalived 2.3.3 does not know its own route by that again, and
+#: would never take it away.
+IPV6, IPV6_METRIC = 6, 1024
+
+
+def route_text(route: Route) -> str:
+    """A route of keepalived.conf (keepalived.conf(5), STATIC ROUTES)."""
+    metric = ["metric", str(IPV6_METRIC)] if route.version == IPV6 else []
+    if route.gateway is None:
+        # There is no link whose state could be tracked.
+        return " ".join(["blackhole", str(route.destination), "no_track", *metric])
+    words = [str(route.destination), "via", str(route.gateway)]
+    words += ["dev", route.link] if route.link else []
+    words += ["src", str(route.source)] if route.source else []
+    return " ".join([*words, *metric])

@@ -1,0 +1,74 @@
+"""Rules of the operator's own text: what keepalived and Jinja2 would skip, or refuse without naming the file."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, TemplateSyntaxError
+
+from app.contract.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+    from app.host.machine import Host
+    from app.settings import Settings
+
+
+def own_text_is_usable(settings: Settings, _host: Host) -> Iterator[Problem]:
+    """What lies in conf.d; keepalived itself tests the rest of it."""
+    for path in (yield from _files(settings.places.data_dir / "conf.d", "*.conf")):
+        text = yield from _read(path, "keepalived.conf text")
+        if text is None:
+            continue
+        if path.stat().st_mode & 0o111:
+            yield Problem(str(path), f"is executable, which makes keepalived skip it; chmod a-x {path}")
+        depth = _brace_depth(text)
+        if depth:
+            wrong = "ends too early, a brace is never closed" if depth > 0 else "closes a brace that was never opened"
+            yield Problem(str(path), f"{wrong}; each block must have both")
+
+
+def own_templates_are_usable(settings: Settings, _host: Host) -> Iterator[Problem]:
+    """What lies in templates."""
+    for path in (yield from _files(settings.places.data_dir / "templates", "**/*")):
+        text = yield from _read(path, "a Jinja2 template")
+        try:
+            Environment(autoescape=False).parse(text or "")  # noqa: S701 - none of them is HTML
+        except TemplateSyntaxError as error:
+            said = (error.message or "it is no template").rstrip(".")
+            yield Problem(str(path), f"cannot be used, line {error.lineno}: {said}; it must be a Jinja2 template")
+
+
+def _files(directory: Path, pattern: str) -> Generator[Problem, None, list[Path]]:
+    """Yields why the directory cannot be looked into, and returns what is in it."""
+    try:
+        with os.scandir(directory):
+            pass  # glob() itself passes over what it may not read, in newer Pythons
+        # A bind mount whose source is missing makes a directory of the file's name: reading it says so.
+        return sorted(path for path in directory.glob(pattern) if path.is_file() or path.suffix == ".conf")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        yield Problem(str(directory), f"cannot be read: {error.strerror}; it must be a directory that root can read")
+    return []
+
+
+def _read(path: Path, accepts: str) -> Generator[Problem, None, str | None]:
+    """Yields why the file cannot be read, and returns its text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        yield Problem(str(path), f"cannot be read: {error.strerror}; it must be a file that root can read")
+    except UnicodeDecodeError:
+        yield Problem(str(path), f"cannot be used, it is no text; it must be {accepts}")
+    return None
+
+
+def _brace_depth(text: str) -> int:
+    """How many blocks of keepalived.conf text are never closed; negative when more are closed than opened."""
+    code = (re.sub(r"[#!].*", "", re.sub(r'"[^"]*"', "", line)) for line in text.splitlines())
+    return sum(line.count("{") - line.count("}") for line in code)

@@ -1,0 +1,69 @@
+"""Who the unicast peers of an instance are, seen from this host."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.peers.watch import JOINED, LISTED
+
+if TYPE_CHECKING:
+    from app.host.machine import Host
+    from app.settings.instance import InstanceSettings
+    from app.settings.routes import IPAddress
+
+#: Where a node sends its adverts that has no peer now, by IP version: the loopback, and a group that never leaves the
+#: machine. keepalived takes no unicast instance without a peer, and when one that was multicast becomes unicast it
+#: starts that one anew: the first peer to come would cost the VIP.
+NOBODY: dict[int, IPAddress] = {4: ipaddress.IPv4Address("127.0.0.1"), 6: ipaddress.IPv6Address("ff01::1")}
+
+
+@dataclass(frozen=True)
+class Peering:
+    """The other nodes, the address to speak to them from, and the gate that opens when this node may take part.
+
+    Without ``receivers``: multicast.
+    """
+
+    source: IPAddress | None = None
+    others: tuple[IPAddress, ...] = ()
+    receivers: tuple[IPAddress, ...] = ()
+    gate: str | None = None
+
+
+def listed(asked: InstanceSettings, host: Host, version: int) -> tuple[IPAddress, ...]:
+    """The addresses of one IP version that KA_UNICAST_PEERS comes to, this host's own among them, sorted."""
+    found: set[IPAddress] = set()
+    for peer in asked.peers.unicast_peers:
+        found.update(host.names.get(peer, ()) if isinstance(peer, str) else (peer,))
+    return tuple(sorted((address for address in found if address.version == version), key=int))
+
+
+def source_of(asked: InstanceSettings, host: Host, version: int) -> IPAddress | None:
+    """The address that this host's adverts come from: what was asked for, else its own entry in the list, else what the
+    route to the peers chooses. None when it cannot speak to them."""
+    if asked.peers.unicast_src_ip is not None and asked.peers.unicast_src_ip.version == version:
+        return asked.peers.unicast_src_ip
+    everyone = listed(asked, host, version)
+    own = [address for address in everyone if address in host.own_addresses]
+    return next(iter(own), None) or next((host.sources[peer] for peer in everyone if peer in host.sources), None)
+
+
+def peering_of(asked: InstanceSettings, host: Host, version: int, *, is_auto: bool) -> Peering:
+    """The peers over one IP version; this host's own addresses are not among them.
+
+    ``is_auto``: the priority comes from the list, so this node must be on it.
+    """
+    if not asked.peers.unicast_peers:
+        return Peering()
+    others = tuple(address for address in listed(asked, host, version) if address not in host.own_addresses)
+    # What all know by heart nobody has to learn first.
+    is_known = any(peer in host.own_addresses for peer in asked.peers.unicast_peers if not isinstance(peer, str))
+    has_names = any(isinstance(peer, str) for peer in asked.peers.unicast_peers)
+    return Peering(
+        source_of(asked, host, version),
+        others,
+        others or (NOBODY[version],),
+        (LISTED if is_auto else JOINED) if has_names and not is_known else None,
+    )

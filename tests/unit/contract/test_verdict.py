@@ -1,0 +1,86 @@
+"""What is published is whole at any moment, and reads back as what it was."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app.contract.verdict import Heartbeat, Verdict, write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_verdict_reads_back(tmp_path: Path) -> None:
+    verdict = Verdict(tmp_path / "http", "0", "1")
+    assert not verdict.was_up()
+    verdict.write(up=True)
+    assert verdict.path.read_text() == "0\n"
+    assert verdict.was_up()
+    verdict.write(up=False)
+    assert verdict.path.read_text() == "1\n"
+    assert not verdict.was_up()
+    assert [path.name for path in tmp_path.iterdir()] == ["http"]
+
+
+@pytest.mark.parametrize("text", ["", "00", "1", "0 1", "\xff"])
+def test_what_does_not_say_up_is_not_up(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "http"
+    path.write_bytes(text.encode("latin-1"))
+    assert not Verdict(path, "0", "1").was_up()
+
+
+def test_a_verdict_written_without_a_line_end_counts(tmp_path: Path) -> None:
+    (tmp_path / "http").write_text("0")
+    assert Verdict(tmp_path / "http", "0", "1").was_up()
+
+
+def test_a_reader_and_a_kill_find_old_or_new_never_half(tmp_path: Path) -> None:
+    path = tmp_path / "http"
+    long = 20_000
+    code = (
+        "import sys, pathlib\n"
+        "from app.contract.verdict import write_atomically\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        f"while True: [write_atomically(path, mark * {long}) for mark in 'ab']\n"
+    )
+    for _round in range(5):
+        writer = subprocess.Popen([sys.executable, "-P", "-c", code, path])
+        try:
+            limit = time.monotonic() + 20
+            while not path.exists():
+                assert time.monotonic() < limit
+            for _read in range(100):
+                assert path.read_text() in ("a" * long, "b" * long)
+        finally:
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+        assert path.read_text() in ("a" * long, "b" * long)
+
+
+def test_a_full_disk_is_an_error_and_keeps_the_old_text(tmp_path: Path) -> None:
+    path = tmp_path / "http"
+    write_atomically(path, "1\n")
+    (tmp_path / ".http.new").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, "0\n")
+    assert path.read_text() == "1\n"
+
+
+@pytest.mark.parametrize(("interval", "good_for"), [(2.0, 600), (0.5, 150), (0.1, 100), (30, 9000)])
+def test_a_heartbeat_is_good_for_three_intervals_but_a_second(tmp_path: Path, interval: float, good_for: int) -> None:
+    uptime = tmp_path / "uptime"
+    uptime.write_text("1234.56 4321.00\n")
+    Heartbeat(tmp_path, interval, uptime=uptime).beat()
+    assert (tmp_path / "heartbeat").read_text() == f"{123456 + good_for}\n"
+
+
+def test_the_heartbeat_counts_as_the_watchdog_does(tmp_path: Path) -> None:
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    now = Heartbeat(tmp_path, 2.0).now()
+    assert before - 0.011 <= now <= time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,159 @@
+"""Which addresses are somebody's, which are a dead keepalived's, and what the kernel's tables say of it."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app.host import leftovers
+from app.host.leftovers import Held, Swept, has_vrrp_socket, parse_addresses, remove_leftovers, sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PLANNED = Held(ipaddress.ip_address("203.0.113.10"), 32, "eth0", is_marked=False)
+STALE = Held(ipaddress.ip_address("203.0.113.11"), 24, "eth0", is_marked=True)
+CONFIGURED = Held(ipaddress.ip_address("203.0.113.7"), 24, "eth0", is_marked=False)
+STALE_IPV6 = Held(ipaddress.ip_address("2001:db8::11"), 64, "lo", is_marked=True)
+
+#: As `ip -Numeric -json address show` of iproute2 6.15 has it; what it does not say of an address is not set.
+SHOWN = json.dumps(
+    [
+        {
+            "ifname": "lo",
+            "addr_info": [{"family": "inet6", "local": "2001:db8::11", "prefixlen": 64, "protocol": "0x12"}],
+        },
+        {
+            "ifname": "eth0",
+            "addr_info": [
+                {"family": "inet", "local": "203.0.113.7", "prefixlen": 24, "scope": "0"},
+                {"family": "inet", "local": "203.0.113.11", "prefixlen": 24, "protocol": "0x12"},
+                {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "protocol": "0x3"},
+            ],
+        },
+        {"ifname": "eth1", "addr_info": [{}]},
+        {"ifname": "eth2"},
+    ]
+)
+
+HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref ...\n"
+TAIL = " 07 00000000:00000000 00:00000000 00000000     0        0 416119 2 00000000feccf881 0\n"
+
+
+class Machine:
+    """Addresses that can be removed, and whether VRRP is spoken."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: Held, vrrp_is_spoken: bool = False) -> None:
+        self.removed: list[Held] = []
+        monkeypatch.setattr(leftovers, "_addresses", lambda: list(addresses))
+        monkeypatch.setattr(leftovers, "_vrrp_is_spoken", lambda: vrrp_is_spoken)
+        monkeypatch.setattr(leftovers, "_remove", self.removed.extend)
+
+
+def test_mark_is_read_from_what_ip_shows() -> None:
+    link_local = Held(ipaddress.ip_address("fe80::1"), 64, "eth0", is_marked=False)
+    assert parse_addresses(SHOWN) == [STALE_IPV6, CONFIGURED, STALE, link_local]
+    assert parse_addresses("") == []
+
+
+def test_address_is_shown_as_ip_takes_it() -> None:
+    assert str(STALE) == "203.0.113.11/24 dev eth0"
+
+
+@pytest.mark.parametrize(
+    ("socket", "spoken"),
+    [
+        ("  26: 120000E0:0070 00000000:0000", True),
+        ("   1: 00000000000000000000000000000000:0070 00000000000000000000000000000000:0000", True),
+        ("   1: 00000000:0001 00000000:0000", False),  # ICMP
+        ("   1: 00000070:00FF 00000070:0070", False),  # of that far end, and of an address that looks alike
+    ],
+)
+def test_vrrp_socket_is_known_by_its_protocol(socket: str, spoken: bool) -> None:
+    assert has_vrrp_socket(HEAD + socket + TAIL) is spoken
+    assert not has_vrrp_socket(HEAD)
+
+
+def test_sweep_takes_what_is_planned_and_what_nobody_alive_owns(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, CONFIGURED, PLANNED, STALE, STALE_IPV6)
+    assert sweep(["203.0.113.10"]) == Swept((PLANNED, STALE, STALE_IPV6), ())
+    assert machine.removed == [PLANNED, STALE, STALE_IPV6]
+
+
+def test_sweep_leaves_what_may_be_another_routers(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, CONFIGURED, PLANNED, STALE, vrrp_is_spoken=True)
+    assert sweep(["203.0.113.10"]) == Swept((PLANNED,), (STALE,))
+    assert machine.removed == [PLANNED]
+
+
+def test_after_a_death_only_the_nodes_own_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, CONFIGURED, PLANNED, STALE)
+    assert remove_leftovers(["203.0.113.10", "2001:db8::99"]) == [PLANNED]
+    assert machine.removed == [PLANNED]
+    assert remove_leftovers([]) == []
+
+
+class Kernel:
+    """Addresses that go and come as `ip` says, and those that go along or do not go at all."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: Held) -> None:
+        self.holds = list(addresses)
+        self.goes_along: set[Held] = set()
+        self.stays: set[Held] = set()
+        self.said: list[tuple[str, set[Held]]] = []
+        monkeypatch.setattr(leftovers, "_addresses", lambda: list(self.holds))
+        monkeypatch.setattr(leftovers, "_batch", self._batch)
+
+    def _batch(self, verb: str, addresses: Iterable[Held]) -> None:
+        found = set(addresses)
+        if not found:
+            return
+        self.said.append((verb, found))
+        if verb == "del":
+            gone = (found - self.stays) | self.goes_along
+            self.holds = [held for held in self.holds if held not in gone]
+        else:
+            self.holds += sorted(found, key=str)
+
+
+def test_what_went_along_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = replace(PLANNED, prefix=CONFIGURED.prefix)
+    kernel = Kernel(monkeypatch, first, CONFIGURED, STALE_IPV6)
+    kernel.goes_along = {CONFIGURED}
+    assert remove_leftovers(["203.0.113.10"]) == [first]
+    assert kernel.said == [("del", {first}), ("add", {CONFIGURED})]
+    assert kernel.holds == [STALE_IPV6, CONFIGURED]
+
+
+def test_what_somebody_else_gave_up_meanwhile_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A neighbour's keepalived handed a VIP over at that moment: marked, or in a subnet of its own."""
+    kernel = Kernel(monkeypatch, PLANNED, CONFIGURED, STALE)
+    kernel.goes_along = {CONFIGURED, STALE}
+    remove_leftovers(["203.0.113.10"])
+    assert kernel.said == [("del", {PLANNED})]
+
+
+def test_what_is_to_go_is_not_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel(monkeypatch, PLANNED, STALE, CONFIGURED)
+    kernel.goes_along = {STALE}
+    assert remove_leftovers(["203.0.113.10", "203.0.113.11"]) == [PLANNED, STALE]
+    assert kernel.said == [("del", {PLANNED, STALE})]
+
+
+def test_an_address_that_stays_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel(monkeypatch, PLANNED, CONFIGURED)
+    kernel.stays = {PLANNED}
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        remove_leftovers(["203.0.113.10"])
+    assert caught.value.stderr == "203.0.113.10/32 dev eth0 cannot be removed"
+
+
+def test_nothing_to_remove_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel(monkeypatch, CONFIGURED)
+    assert remove_leftovers(["203.0.113.10"]) == []
+    assert kernel.said == []

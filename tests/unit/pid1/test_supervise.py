@@ -1,0 +1,52 @@
+"""What PID 1 does by itself; everything else it does is in tests/lab."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from app.pid1.supervise import GOODBYE, _end_group
+
+
+def group(script: str) -> subprocess.Popen[bytes]:
+    """A shell that leads a process group, has said that it is ready, and then waits without a process of its own."""
+    process = subprocess.Popen(
+        ["sh", "-c", f"{script}; echo ready; while :; do read -r never; done"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        process_group=0,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def test_a_group_that_listens_has_time_to_say_goodbye() -> None:
+    with group("trap 'echo goodbye; exit 0' TERM") as process:
+        _end_group(process.pid)
+        assert process.stdout is not None
+        assert process.stdout.read() == b"goodbye\n"
+
+
+def test_a_group_that_does_not_is_killed() -> None:
+    with group("trap '' TERM") as process:
+        began = time.monotonic()
+        _end_group(process.pid)
+        assert GOODBYE <= time.monotonic() - began < GOODBYE + 1
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
+
+
+def test_a_group_that_is_gone() -> None:
+    with group(":") as process:
+        process.kill()
+        process.wait()
+        _end_group(process.pid)
+
+
+def test_a_program_that_was_never_started_has_no_group() -> None:
+    code = "from app.pid1.supervise import _end_group; _end_group(0); print('alive')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, start_new_session=True)
+    assert done.returncode == 0
+    assert done.stdout == b"alive\n"
