@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from app.contract.environ import PREFIX
 from app.contract.errors import ConfigError, Problem
 from app.contract.paths import DEV_LOG, Layout, refuse_directory_of_others
 from app.contract.verdict import Heartbeat, Verdict, write_atomically
@@ -26,7 +27,6 @@ from app.lifecycle.reload import write_file
 from app.lifecycle.spool import prepare_spool
 from app.plan.summary import summary
 from app.render import render
-from app.settings.area import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
