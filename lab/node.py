@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from lab.host import Host, Surroundings
 from lab.log import NodeLog
+from lab.patience import LIMIT_SECONDS
 from lab.programs import PATH, run
 from lab.sandbox import CAPABILITIES, CHECKOUT, container, interpreter
 
@@ -109,7 +110,7 @@ class Node(Host):
                 self._container = self._lab.launcher.submit(_popen, line(info=writing), self._env, writing).result()
             finally:
                 os.close(writing)
-            assert self._container.stdout is not None and self._container.stderr is not None  # noqa: PT018, S101 - PIPE
+            assert self._container.stdout is not None and self._container.stderr is not None  # noqa: PT018 - PIPE
             self.log.follow(self._container.stdout)
             self.stderr.follow(self._container.stderr)
             told = info.read()
@@ -130,12 +131,12 @@ class Node(Host):
                     return
             time.sleep(0.001)  # nothing tells of an exec
 
-    def stop(self, signal: Signals = SIGTERM, timeout: float = 10.0) -> int:
+    def stop(self, signal: Signals = SIGTERM, timeout: float = LIMIT_SECONDS) -> int:
         """Send PID 1 `signal` and give the container's exit status; LabError (and SIGKILL) after `timeout` seconds."""
         self._send(signal)
         return self.wait(timeout)
 
-    def wait(self, timeout: float = 10.0) -> int:
+    def wait(self, timeout: float = LIMIT_SECONDS) -> int:
         """The container's exit status (128 + N after signal N) once it has ended, and its logs are complete.
 
         Raises LabError after `timeout` seconds; the container is killed then.
@@ -206,7 +207,7 @@ class Node(Host):
         return pids
 
     def enter(
-        self, command: Sequence[str], *, check: bool = True, timeout: float = 10.0
+        self, command: Sequence[str], *, check: bool = True, timeout: float = LIMIT_SECONDS
     ) -> subprocess.CompletedProcess[str]:
         """Run `command` in the container, with its environment and capabilities, as `docker exec` does."""
         allowed = "".join(f",+{name.lower()}" for name in self._capabilities)

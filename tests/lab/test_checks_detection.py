@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.faults import FAULTS, HTTP, HTTPS, NAMED, Faults
-from tests.lab.nodes import ENVIRONMENT
+from lab.faults import FAULTS, HTTP, HTTPS, NAMED, Faults
+from lab.pair import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

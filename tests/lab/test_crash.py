@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.nodes import (
+from lab.pair import (
     ENVIRONMENT,
     GUARD,
     HTTP_CHECKER,

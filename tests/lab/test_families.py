@@ -6,13 +6,13 @@ import time
 from signal import SIGCONT, SIGKILL, SIGSTOP
 from typing import TYPE_CHECKING
 
-from tests.lab.nodes import HTTP_CHECKER, KEEPALIVED, VIP, VIP6, placed, start_pair
+from lab.pair import HTTP_CHECKER, KEEPALIVED, VIP, VIP6, placed, start_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lab import Lab
-    from tests.lab.nodes import Pair
+    from lab.pair import Pair
 
 BOTH = {"KA_INCLUDE": f"{VIP}/24 {VIP6}/64"}
 

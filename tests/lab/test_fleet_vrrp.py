@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.lab.fleet import VIP, VIP6, wait_state
+from lab.pair import VIP, VIP6, wait_state
 
 if TYPE_CHECKING:
     from lab import Host, Lab, Node
@@ -41,8 +41,8 @@ def test_each_node_is_master_of_one_vip_as_the_page_shows(lab: Lab) -> None:
     n1, n2 = lab.add_node("n1"), lab.add_node("n2")
     for node in (n1, n2):
         node.start(environment)
-    lab.wait_holder(VIP, n1, timeout=15)
-    lab.wait_holder(SECOND, n2, timeout=15)
+    lab.wait_holder(VIP, n1)
+    lab.wait_holder(SECOND, n2)
     wait_state(n1, "BACKUP")
     wait_state(n2, "BACKUP")
 
@@ -51,7 +51,7 @@ def test_each_node_is_master_of_one_vip_as_the_page_shows(lab: Lab) -> None:
     assert lab.wait_holder(VIP, n2, since=stopped).time - stopped < GOODBYE
     assert lab.holders(SECOND) == {"n2"}
     n1.start(environment)
-    lab.wait_holder(VIP, n1, since=stopped, timeout=15)
+    lab.wait_holder(VIP, n1, since=stopped)
     lab.wait_released(VIP, n2, since=stopped)
     assert lab.holders(SECOND) == {"n2"}
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 from lab import LabError
+from lab.pair import VIP, VIP6, wait_state
 from lab.programs import PATH
-from tests.lab.fleet import VIP, VIP6, wait_state
 
 if TYPE_CHECKING:
     from types import TracebackType

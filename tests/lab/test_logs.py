@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import jsonschema  # type: ignore[import-untyped]  # it ships no types
 
 from app.logs.intake import IN_HAND_OUT
-from bench.logs import Sender, kill_forwarder, tally
+from lab.log_load import Sender, kill_forwarder, tally
+from lab.pair import ENVIRONMENT, KA, KEEPALIVED, LOG_FORWARDER, NO_CHECK, VIP, start_pair
+from lab.receivers import TCP, Receiver, make_pki
 from lab.sandbox import CHECKOUT
-from tests.lab.nodes import ENVIRONMENT, KA, KEEPALIVED, LOG_FORWARDER, NO_CHECK, VIP, start_pair
-from tests.lab.receivers import TCP, Receiver, make_pki
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def test_every_line_is_json_whatever_programs_log(lab: Lab) -> None:
         for message in awkward():
             log.send(message)
         log.send(b"<30>x: the last one")
-    node.log.wait_for(r'"the last one"', timeout=30)
+    node.log.wait_for(r'"the last one"')
     assert node.stop() == 0
     lines = [fits(line.text) for line in node.log.lines]
     assert len(lines) > 1500

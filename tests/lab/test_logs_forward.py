@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.logs import Sender, kill_forwarder, tally, trial
-from tests.lab.nodes import ENVIRONMENT, LOG_FORWARDER, NO_CHECK, VIP
-from tests.lab.receivers import RELP, TCP, TLS, UDP, Receiver, make_pki
+from lab.log_load import Sender, kill_forwarder, tally, trial
+from lab.pair import ENVIRONMENT, LOG_FORWARDER, NO_CHECK, VIP
+from lab.receivers import RELP, TCP, TLS, UDP, Receiver, make_pki
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,7 +145,7 @@ def test_a_full_spool_drops_and_counts_and_nobody_waits(lab: Lab) -> None:
     lab.wait_holder(VIP, node)
     sender = Sender(node, 4000, rate=2000)
     sender.join()
-    said = node.log.wait_for(r"messages were dropped on their way to tcp://", timeout=30).text
+    said = node.log.wait_for(r"messages were dropped on their way to tcp://").text
     dropped = int(re.search(r'"dropped": (\d+)', said)[1])  # type: ignore[index]
     assert 0 < dropped < 4000
     spool = node.exec(["du", "--bytes", "--summarize", f"/proc/{node.pid}/root/run/ka/spool"]).stdout
@@ -165,7 +165,7 @@ def test_a_full_disk_drops_and_counts_and_nobody_waits(lab: Lab) -> None:
     sender = Sender(node, 3000, rate=1000)
     sender.join()
     assert sender.longest < 0.5
-    node.log.wait_for("number 002999 of many", timeout=30)
+    node.log.wait_for("number 002999 of many")
     assert tally([line.text for line in node.log.lines], 3000)[0] == []
     said = [line.text for line in node.log.lines if "rsyslogd" in line.text]
     assert any(re.search(r"disk|space|No space", text) for text in said), said[-5:]

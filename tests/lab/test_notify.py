@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.namespace import inside
-from tests.lab.nodes import ENVIRONMENT, NO_CHECK, PRIORITIES, VIP
+from lab.pair import ENVIRONMENT, NO_CHECK, PRIORITIES, VIP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.nodes import ENVIRONMENT, NO_CHECK, VIP, make_pair, placed
+from lab.pair import ENVIRONMENT, NO_CHECK, VIP, make_pair, placed
 from tests.lab.tell import Fifo
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from lab import LabError
+from lab import LIMIT_SECONDS, LabError
 from lab.host import BRIDGE, SWITCH
 from lab.namespace import LoopInside, namespace_name
+from lab.pair import VIP, VIP6
 from lab.programs import run
-from tests.lab.fleet import VIP, VIP6
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,11 +67,11 @@ class Capture:
                     self._frames.append((time.time(), frame))
                     self._changed.notify_all()
 
-    def wait(self, count: int, wanted: Callable[[bytes], bool], timeout: float = 20.0) -> None:
-        """Wait for so many frames of a kind; LabError after `timeout` seconds."""
+    def wait(self, count: int, wanted: Callable[[bytes], bool]) -> None:
+        """Wait for so many frames of a kind."""
         with self._changed:
-            if not self._changed.wait_for(lambda: sum(wanted(f) for _, f in self._frames) >= count, timeout):
-                raise LabError(f"There were no {count} such frames within {timeout:g} s.")
+            if not self._changed.wait_for(lambda: sum(wanted(f) for _, f in self._frames) >= count, LIMIT_SECONDS):
+                raise LabError(f"There were no {count} such frames within {LIMIT_SECONDS:g} s.")
 
     def adverts(self, vrid: int) -> list[bytes]:
         """The frames with adverts over IPv4 of a virtual router."""
@@ -139,7 +139,7 @@ def test_adverts_carry_what_the_environment_said(lab: Lab, tmp_path: Path) -> No
     with Capture(lab) as capture:
         n1.start(environment)
         for vip in (VIP, "203.0.113.30", "203.0.113.40", "203.0.113.50", VIP6, "2001:db8::20"):
-            lab.wait_holder(vip, n1, timeout=15)
+            lab.wait_holder(vip, n1)
         capture.wait(1, lambda frame: frame[12:14] == b"\x86\xdd" and frame[20] == 112 and frame[55] == 56)
 
     def advert(vrid: int) -> dict[str, str]:

@@ -17,14 +17,14 @@ import pytest
 from app.checks import resolve
 from app.checks.config import parse
 from app.checks.probe import BODY_LIMIT, Answer, Probers
-from tests.unit.checks.server import Server
+from lab.web_server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from app.checks.config import Target
-    from tests.unit.checks.server import Certificates
+    from lab.web_server import Certificates
 
 LIMIT = 10.0
 """Seconds: far more than any answer here takes, so that a busy machine decides nothing."""

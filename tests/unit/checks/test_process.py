@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.checks.server import OK
+from lab.web_server import OK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from tests.unit.checks.server import Server
+    from lab.web_server import Server
 
 LIMIT = 30.0
 """Seconds that any event may take on a busy machine."""
