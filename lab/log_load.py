@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.errors import LabError
 from lab.network import Lab
+from lab.pair import LOG_FORWARDER
 from lab.patience import LIMIT_SECONDS, wait_until
 from lab.receivers import RELP, TCP, TLS, Receiver, make_pki
 
@@ -64,20 +66,16 @@ class Sender:
         wait_until(lambda: self.sent >= sent, f"message {sent}", LIMIT_SECONDS + self.count / self.rate)
 
     def join(self) -> None:
-        """Returns when all were sent."""
-        self._thread.join()
+        """Returns when all were sent; LabError when one of them is not got rid of."""
+        self._thread.join(LIMIT_SECONDS + self.count / self.rate)
+        if self._thread.is_alive():
+            raise LabError(f"Message {self.sent + 1} of {self.count} waits to be taken.")
 
 
 def tally(texts: list[str], count: int) -> tuple[list[int], int]:
     """The numbers that are missing, and how many came more than once too often."""
     found = Counter(int(match[1]) for text in texts if (match := re.search(r"number (\d{6}) of many", text)))
     return [number for number in range(count) if number not in found], sum(times - 1 for times in found.values())
-
-
-def kill_forwarder(node: Node) -> None:
-    """SIGKILL, as soon as there is one: a forwarder that died young is started after a pause."""
-    wait_until(lambda: node.processes("^rsyslogd"), "a forwarder", 2 * LIMIT_SECONDS)
-    node.signal("^rsyslogd", signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ def trial(
         for at, event in sorted(events):
             sender.wait_for(at)
             if event == "kill":
-                kill_forwarder(node)
+                node.signal(LOG_FORWARDER, signal.SIGKILL)
             elif event == "hang":
                 receiver.hang()
             elif event == "away":

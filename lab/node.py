@@ -14,9 +14,10 @@ from pathlib import Path
 from signal import SIGKILL, SIGSTOP, SIGTERM, Signals, pidfd_send_signal
 from typing import TYPE_CHECKING
 
+from lab.errors import LabError
 from lab.host import Host, Surroundings
 from lab.log import NodeLog
-from lab.patience import LIMIT_SECONDS
+from lab.patience import LIMIT_SECONDS, wait_until
 from lab.programs import PATH, run
 from lab.sandbox import CAPABILITIES, CHECKOUT, container, interpreter
 
@@ -124,7 +125,7 @@ class Node(Host):
 
     def _await_exec(self) -> None:
         """Wait until PID 1 is the command and bwrap no more: until then the kernel throws signals for it away."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + LIMIT_SECONDS
         while self.running and time.monotonic() < deadline:
             with contextlib.suppress(OSError):
                 if Path(f"/proc/{self._pid}/exe").readlink().name != "bwrap":
@@ -188,22 +189,27 @@ class Node(Host):
         for process in Path("/proc").iterdir():
             if process.name.isdecimal():
                 with contextlib.suppress(OSError):  # it has just ended
-                    command = (
-                        (process / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
-                    )
+                    command = _command(int(process.name))
                     if command and expression.search(command) and (process / "ns/pid").stat().st_ino == inside:
                         found.append(int(process.name))
         return sorted(found)
 
-    def signal(self, pattern: str, signal: Signals) -> list[int]:
-        """Send `signal` to all processes(pattern) and give their pids; LabError when there is none."""
-        pids = self.processes(pattern)
-        if not pids:
-            raise self._lab.explain(f"{self.name} runs no process whose command line matches {pattern!r}.")
+    def signal(self, pattern: str, signal: Signals, timeout: float = LIMIT_SECONDS) -> list[int]:
+        """Send `signal` to all processes(pattern) as soon as there is one, and give their pids.
+
+        After SIGKILL they have ended. Raises LabError when there is none for `timeout` seconds: one that has just died
+        may be started again.
+        """
+        try:
+            pids = wait_until(lambda: self.processes(pattern), pattern, timeout)
+        except LabError:
+            raise self._lab.explain(f"{self.name} runs no process whose command line matches {pattern!r}.") from None
         if signal is SIGKILL:
             # Stopped first, so that none sees another die and has the time to clean up.
             _send_all(pids, SIGSTOP)
         _send_all(pids, signal)
+        if signal is SIGKILL:
+            wait_until(lambda: not any(map(_command, pids)), f"the end of {pattern!r}")
         return pids
 
     def enter(
@@ -256,6 +262,13 @@ def _popen(line: Sequence[str], env: Mapping[str, str], info: int) -> subprocess
         pass_fds=(info,),
         start_new_session=True,
     )
+
+
+def _command(pid: int) -> str:
+    """Its command line; nothing when it has ended, waited for or not."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+    return ""
 
 
 def _send_all(pids: Iterable[int], signal: Signals) -> None:
