@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 ALONE = {name: text for name, text in {**ENVIRONMENT, **NO_CHECK, "KA_PRIORITY": "254"}.items() if text}
 
-#: The least time that somebody who waited for the log would have lost.
-# DEL0.5
-
 #: The seed of the fuzz: a failure can be seen again.
 SEED = 6
 
