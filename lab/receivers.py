@@ -26,6 +26,7 @@ SYSLOG_NG = Path(__file__).resolve().parents[1] / ".venv" / "syslog-ng"
 
 _RSYSLOG = """
 global(workDirectory="{directory}" maxMessageSize="64k")
+main_queue(queue.type="LinkedList" queue.timeoutShutdown="30000")
 module(load="imudp") module(load="imtcp") module(load="imrelp")
 input(type="imudp" port="{udp}")
 input(type="imtcp" port="{tcp}")

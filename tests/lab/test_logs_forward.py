@@ -113,7 +113,7 @@ def test_a_server_that_cannot_prove_its_name_gets_nothing(
 )
 def test_nothing_is_lost(lab_possible: None, scheme: str, kind: str) -> None:
     """A server that is away for a while, and a forwarder that is killed; bench/logs.py has the full figures."""
-    outcome = trial(scheme, kind, 3000, outage=2, kills=3)
+    outcome = trial(scheme, kind, 600, outage=2, kills=3, rate=100)
     assert outcome.missing == [], outcome
     # Three deaths, and one server that went away.
     assert outcome.duplicates <= 20, outcome
