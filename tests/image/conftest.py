@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab.engine import BASE_IMAGE, IMAGE, ROOT, Engine, engine_answers
 from lab.errors import LabError
-from tests.image.engine import BASE_IMAGE, IMAGE, ROOT, Engine, engine_answers
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

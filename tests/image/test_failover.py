@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.image.engine import RESTRICTED, docker, environment
+from lab.engine import RESTRICTED, docker, environment
 
 if TYPE_CHECKING:
-    from tests.image.engine import Container, Engine, Machine
+    from lab.engine import Container, Engine, Machine
 
 VIP = "198.51.100.10"
 SECOND_VIP = "198.51.100.20"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab.pair import ENVIRONMENT, VIP
 from lab.sandbox import CHECKOUT
-from tests.lab.nodes import ENVIRONMENT, VIP
 from tests.lab.tell import Fifo
 
 if TYPE_CHECKING:

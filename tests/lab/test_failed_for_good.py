@@ -9,9 +9,9 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import TYPE_CHECKING
 
+from lab.pair import ENVIRONMENT, GUARD, HTTP_CHECKER, KEEPALIVED, VIP, placed
 from lab.programs import PATH
 from lab.sandbox import CHECKOUT
-from tests.lab.nodes import ENVIRONMENT, GUARD, HTTP_CHECKER, KEEPALIVED, VIP, placed
 
 if TYPE_CHECKING:
     from lab import Lab, Node

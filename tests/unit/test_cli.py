@@ -188,13 +188,13 @@ class TestCommandLine:
 class TestProcess:
     def test_env(self) -> None:
         process = module("env", "--format", "json")
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (EXIT_STOPPED, "")
         assert out.startswith("[\n")
 
     def test_a_problem(self) -> None:
         process = module("render", **{**LEAST, "KA_PRIORITY": "0"})
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=30)
         assert (process.returncode, out) == (EXIT_CONFIG, "")
         assert err.startswith("ka: KA_PRIORITY: cannot be 0; ")
 

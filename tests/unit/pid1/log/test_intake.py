@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -90,10 +89,8 @@ def test_the_kernel_says_who_it_was(node: Node) -> None:
 
 
 def test_a_forwarder_that_reads_nothing_holds_nobody_up(node: Node) -> None:
-    begin = time.monotonic()
     for number in range(1000):
         node.log(f"number {number}")
-    assert time.monotonic() - begin < 5
     assert node.takes() == [f"{to} {number}" for number in range(1000) for to in ("all", "out")]
     assert not node.intake.waits
 
@@ -179,8 +176,7 @@ class TestServerGoesAway:
     def test_but_not_what_was_said_long_ago(self, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
         node.log("number 1")
         node.takes()
-        monkeypatch.setattr(module, "ON_THE_WIRE_FOR", 0.0)
-        time.sleep(0.01)
+        monkeypatch.setattr(module, "ON_THE_WIRE_FOR", -1.0)
         node.intake.forwarder_pid = os.getpid
         node.log(f"action '{TCP}' suspended (module 'builtin:omfwd')", program="rsyslogd")
         assert [taken for taken in node.takes() if taken.startswith("to")] == []
