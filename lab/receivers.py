@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 #: The ports of every receiver.
 UDP, TCP, TLS, RELP = 5140, 5141, 6514, 2514
 
-#: Where scripts/setup unpacks syslog-ng, whose package cannot be installed beside rsyslog's.
-SYSLOG_NG = Path(__file__).resolve().parents[1] / ".venv" / "syslog-ng"
+#: scripts/setup unpacks it: its package cannot be installed beside rsyslog's.
+SYSLOG_NG = Path(__file__).resolve().parents[1] / ".venv" / "bin" / "syslog-ng"
 
 _RSYSLOG = """
 global(workDirectory="{directory}" maxMessageSize="64k")
@@ -112,21 +112,16 @@ class Receiver:
 
     def start(self) -> None:
         """Returns when it listens."""
-        environ = {"PATH": PATH}
         if self.kind == "rsyslog":
             command = ["rsyslogd", "-n", "-i", "NONE", "-f", str(self._config)]
         else:
-            libraries = SYSLOG_NG / "usr/lib/syslog-ng"
-            modules = next(libraries.glob("[0-9]*"))
-            others = SYSLOG_NG.glob("usr/lib/*-linux-gnu*")
-            environ["LD_LIBRARY_PATH"] = ":".join(str(path) for path in (libraries, *others))
-            command = [str(SYSLOG_NG / "usr/sbin/syslog-ng"), "-F", "-f", str(self._config), f"--module-path={modules}"]
+            command = [str(SYSLOG_NG), "-F", "-f", str(self._config)]
             command += ["-R", str(self._directory / "persist"), "-c", str(self._directory / "control")]
             command += ["-p", str(self._directory / "pid"), "--no-caps"]
         with (self._directory / "said").open("ab") as said:
             process = self._process = subprocess.Popen(
                 ["ip", "netns", "exec", self.host.namespace, *command],
-                env=environ,
+                env={"PATH": PATH},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
