@@ -93,7 +93,7 @@ def readme(tmp_path: Path) -> Path:
 def test_own_file_moves_the_vip_when_a_back_end_stops_and_when_it_returns(compose: Path) -> None:
     project = Project(compose, OWN_FILE)
     with project.up(), project.log("client") as client:
-        client.wait_for(" web1$", 20)
+        client.wait_for(" web1$")
         mark = client.mark()
         # As the file's own first lines say.
         project("stop", "web1")

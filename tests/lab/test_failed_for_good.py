@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lab import Lab, Node
 
 #: Seconds: supervisord tries four times, with pauses of one, two and three seconds.
-GIVES_UP_WITHIN = 30.0
+GIVES_UP_WITHIN = 60.0
 
 REAL = "/opt/real/keepalived"
 

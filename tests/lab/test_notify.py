@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NOTIFIER = r"app\.notifier"
 
 #: Seconds that anything here may take on a busy machine.
-LIMIT = 10.0
+LIMIT = 30.0
 
 
 class Hook:

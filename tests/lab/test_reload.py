@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lab import LIMIT_SECONDS
 from lab.pair import KEEPALIVED, VIP
 from lab.reloads import CHANGES, Mounted, change_auth_pass, change_conf_d, lost_in_reloads, mounted
 
@@ -19,7 +20,7 @@ REFUSED = "nothing was changed, the old configuration goes on"
 
 
 def test_no_request_is_lost_in_reloads(lab: Lab, tmp_path: Path) -> None:
-    requests, lost = lost_in_reloads(lab, tmp_path, 2 * len(CHANGES))
+    requests, lost = lost_in_reloads(lab, tmp_path, 2 * len(CHANGES), timeout=LIMIT_SECONDS)
     assert lost == 0
     assert requests > 100
     config = lab.nodes["n1"].read(CONFIG)
