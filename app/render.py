@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -11,8 +10,13 @@ from typing import TYPE_CHECKING
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
+from app.contract.checker_config import CheckerCheck, CheckerConfig, CheckTarget
 from app.contract.errors import ConfigError, Problem
+from app.contract.json_file import to_json
+from app.contract.log_config import MASK
+from app.contract.notifier_config import NotifierConfig
 from app.contract.paths import STREAM_FD, Layout
+from app.contract.peers_config import PeersConfig
 from app.notifier.post import hook_url
 from app.plan.log import SYSTEM_CA, log_config, spool_of
 from app.plan.model import route_text
@@ -79,16 +83,20 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
         # Only root reads it: the password is in it.
         File("keepalived.conf", text("keepalived.conf") + END, 0o600),
         File("rsyslog.conf", text("rsyslog.conf"), 0o644),
-        File("log.json", log_config(plan).to_json(show_secrets=show_secrets), 0o600),
+        File("log.json", to_json(log_config(plan, show_secrets=show_secrets)), 0o600),
         *_certificates(plan, show_secrets=show_secrets),
     ]
     if plan.peer_names:
-        files.append(File("peers.json", _peers(plan), 0o644))
+        files.append(File("peers.json", to_json(_peers(plan)), 0o644))
     if plan.http_checks:
-        files.append(File("http-checker.json", _checker(plan, show_secrets=show_secrets), 0o640, for_siblings=True))
+        files.append(
+            File("http-checker.json", to_json(_checker(plan, show_secrets=show_secrets)), 0o640, for_siblings=True)
+        )
         files.append(File("checks/http", text("checks/http"), 0o755))
     if plan.hooks:
-        files.append(File("notifier.json", _notifier(plan, show_secrets=show_secrets), 0o640, for_script_user=True))
+        files.append(
+            File("notifier.json", to_json(_notifier(plan, show_secrets=show_secrets)), 0o640, for_script_user=True)
+        )
     if plan.maintenance:
         files.append(File("checks/maintenance", text("checks/maintenance"), 0o755))
     files += [
@@ -103,64 +111,59 @@ def _source(plan: Plan, template: str) -> Path | str:
     return own if own.is_file() else template
 
 
-def _checker(plan: Plan, *, show_secrets: bool) -> str:
-    described = {
-        "verdicts": str(Layout(plan.run_dir).verdicts),
-        "report": str(Layout(plan.run_dir).checker_report),
-        "log_level": plan.log.levels.of("http-checker"),
-        "checks": [
-            {
-                "name": check.name,
-                "up": str(check.up),
-                "down": str(check.down),
-                "interval": check.interval,
-                "timeout": check.timeout,
-                "rise": check.rise,
-                "fall": check.fall,
-                "fast_interval": check.fast_interval,
-                "slow_interval": check.slow_interval,
-                "targets": [_target(check, url, show_secrets=show_secrets) for url in check.urls],
-            }
+def _checker(plan: Plan, *, show_secrets: bool) -> CheckerConfig:
+    return CheckerConfig(
+        verdicts=str(Layout(plan.run_dir).verdicts),
+        report=str(Layout(plan.run_dir).checker_report),
+        log_level=plan.log.levels.of("http-checker"),
+        checks=tuple(
+            CheckerCheck(
+                name=check.name,
+                up=check.up,
+                down=check.down,
+                interval=check.interval,
+                fast_interval=check.fast_interval,
+                slow_interval=check.slow_interval,
+                timeout=check.timeout,
+                rise=check.rise,
+                fall=check.fall,
+                targets=tuple(_target(check, url, show_secrets=show_secrets) for url in check.urls),
+            )
             for check in plan.http_checks
-        ],
-    }
-    return json.dumps(described, indent=2) + "\n"
+        ),
+    )
 
 
-def _target(check: HttpCheck, url: str, *, show_secrets: bool) -> dict[str, object]:
-    """One target of http-checker.json; what has its default there is left out."""
-    described: dict[str, object] = {
-        "url": url if show_secrets else masked_url(url),
-        "status": [list(codes) for codes in check.status],
-    }
-    if check.headers:
-        described["headers"] = {name: value if show_secrets else "********" for name, value in check.headers}
-    if check.body is not None:
-        described["body"] = check.body
-    if check.follows:
-        described["follow"] = True
-    if url.startswith("https:") and check.ca_file is not None:
-        described["ca_file"] = str(check.ca_file)
-    if url.startswith("https:") and check.is_insecure:
-        described["insecure"] = True
-    return described
+def _target(check: HttpCheck, url: str, *, show_secrets: bool) -> CheckTarget:
+    is_tls = url.startswith("https:")
+    return CheckTarget(
+        url=url if show_secrets else masked_url(url),
+        status=check.status,
+        headers=tuple((name, value if show_secrets else MASK) for name, value in check.headers),
+        ca_file=str(check.ca_file) if is_tls and check.ca_file else None,
+        insecure=is_tls and check.is_insecure,
+        body=check.body,
+        follow=check.follows,
+    )
 
 
-def _notifier(plan: Plan, *, show_secrets: bool) -> str:
+def _notifier(plan: Plan, *, show_secrets: bool) -> NotifierConfig:
     layout = Layout(plan.run_dir)
     url = plan.notify_url.get_secret_value() if plan.notify_url else None
-    described = {
-        "node": plan.node_name,
-        "log_level": plan.log.levels.of("notifier"),
-        "transitions": str(layout.transitions),
-        "journal": str(layout.journal),
-        "script": str(plan.notify) if plan.notify else None,
-        "url": url if url is None or show_secrets else hook_url(url).label,
-        "instances": {
-            instance.name: [str(address.address) for address in instance.addresses] for instance in plan.instances
-        },
-    }
-    return json.dumps(described, indent=2) + "\n"
+    return NotifierConfig(
+        node=plan.node_name,
+        log_level=plan.log.levels.of("notifier"),
+        transitions=str(layout.transitions),
+        journal=str(layout.journal),
+        script=str(plan.notify) if plan.notify else None,
+        url=url if url is None or show_secrets else hook_url(url).label,
+        instances={i.name: tuple(str(address.address) for address in i.addresses) for i in plan.instances},
+    )
+
+
+def _peers(plan: Plan) -> PeersConfig:
+    names = {name: tuple(str(address) for address in addresses) for name, addresses in plan.peer_names.items()}
+    return PeersConfig(plan.peer_refresh, names)
 
 
 def _certificates(plan: Plan, *, show_secrets: bool) -> Iterator[File]:
@@ -171,13 +174,8 @@ def _certificates(plan: Plan, *, show_secrets: bool) -> Iterator[File]:
     if tls and tls.cert is not None:
         yield File("tls/cert.pem", tls.cert, 0o644)
     if tls and tls.key is not None:
-        key = tls.key.get_secret_value() if show_secrets else "********\n"
+        key = tls.key.get_secret_value() if show_secrets else f"{MASK}\n"
         yield File("tls/key.pem", key, 0o640, for_siblings=True)
-
-
-def _peers(plan: Plan) -> str:
-    names = {name: [str(address) for address in addresses] for name, addresses in plan.peer_names.items()}
-    return json.dumps({"refresh": plan.peer_refresh, "names": names}, indent=2) + "\n"
 
 
 def _quoted(text: str) -> str:

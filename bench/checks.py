@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import random
 import signal
@@ -22,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.checks.probe import Probers
-from app.contract.checker_config import parse
+from app.contract.checker_config import CheckerCheck, CheckerConfig, CheckTarget
+from app.contract.json_file import to_json
 from bench.measure import Row, repeat, table
 from lab import Lab
 from lab.faults import FAULTS, HTTP, HTTPS, NAMED, Faults
@@ -121,9 +121,8 @@ def checker(url: str, targets: int, interval: float) -> Iterator[Checker]:
     """Probes `targets` paths below `url` every `interval` seconds, and has found them all up."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:  # noqa: S108 - a tmpfs, as /run is
         place = Path(name)
-        checks = [_check(url, targets, interval)]
-        content = {"verdicts": name, "report": f"{name}/report.json", "checks": checks}
-        (place / "checks.json").write_text(json.dumps(content), encoding="ascii")
+        config = CheckerConfig(name, "info", (_check(url, targets, interval),), f"{name}/report.json")
+        (place / "checks.json").write_text(to_json(config), encoding="ascii")
         process = subprocess.Popen([sys.executable, "-P", "-m", "app.checks.http", str(place / "checks.json")])
         _pin(process.pid, 0)
         try:
@@ -155,7 +154,7 @@ def one_target(server: Server, interval: float, windows: int) -> Row:
 
 def back_to_back(server: Server, times: int) -> Row:
     """Processor time of a probe whose code and data are still in the caches, as with many targets."""
-    targets = parse(json.dumps({"verdicts": "/", "checks": [_check(server.url, 1, 1.0)]})).checks[0].targets
+    targets = _check(server.url, 1, 1.0).targets
 
     async def measure() -> float:
         probers = Probers(targets)
@@ -174,10 +173,9 @@ def back_to_back(server: Server, times: int) -> Row:
     return repeat("one target, back to back: a probe", times, lambda: asyncio.run(measure()), limit=0.5)
 
 
-def _check(url: str, targets: int, interval: float) -> dict[str, object]:
-    urls = [{"url": f"{url}{number}"} for number in range(targets)]
-    check = {"name": "http", "up": "0", "down": "1", "interval": interval, "timeout": 2, "rise": 1, "fall": 1}
-    return {**check, "targets": urls}
+def _check(url: str, targets: int, interval: float) -> CheckerCheck:
+    asked = tuple(CheckTarget(f"{url}{number}") for number in range(targets))
+    return CheckerCheck("http", 0, 1, interval, interval, interval, timeout=2.0, rise=1, fall=1, targets=asked)
 
 
 def forked(what: str, command: list[str], interval: float, times: int) -> Row:

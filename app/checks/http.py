@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.contract import checker_config
-from app.contract.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_STOPPED
+from app.contract.checker_config import CheckerConfig
+from app.contract.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_STOPPED, ConfigError
+from app.contract.json_file import read_json
 from app.contract.syslog import open_log
 
 if TYPE_CHECKING:
@@ -29,17 +30,17 @@ def main(arguments: list[str]) -> int:
         return EXIT_CONFIG
     log = open_log(PROGRAM, "info")
     try:
-        settings = checker_config.load(Path(arguments[0]))
+        settings = read_json(Path(arguments[0]), CheckerConfig)
         log.setLevel(settings.log_level.upper())
         _work(settings, log)
-    except checker_config.CheckerConfigError as error:
+    except ConfigError as error:
         log.critical("%s", error)
         print(error, file=sys.stderr)
         return EXIT_CONFIG
     return EXIT_FAILED
 
 
-def _work(settings: checker_config.CheckerConfig, log: logging.Logger) -> None:
+def _work(settings: CheckerConfig, log: logging.Logger) -> None:
     """Probes for ever. Raises ConfigError; anything else ends the process here, with one line."""
     if not settings.needs_tls:
         # None makes every later `import ssl` an ImportError, which asyncio and aiohttp are made for. Without OpenSSL
@@ -53,7 +54,7 @@ def _work(settings: checker_config.CheckerConfig, log: logging.Logger) -> None:
     async def guarded() -> None:
         try:
             await run(settings, log)
-        except checker_config.CheckerConfigError:
+        except ConfigError:
             raise
         except Exception as error:
             log.critical("cannot go on: %s: %s", type(error).__name__, error)

@@ -14,8 +14,8 @@ from yarl import URL
 from app import __version__
 from app.checks import reason
 from app.checks.resolve import SharedResolver
-from app.contract.checker_config import CheckerConfigError
-from app.contract.pattern import TIME_LIMIT, SlowPatternError, search
+from app.contract.errors import ConfigError, Problem
+from app.contract.pattern import TIME_LIMIT, SlowPatternError, compile_pattern, search
 
 if TYPE_CHECKING:
     import ssl
@@ -132,7 +132,7 @@ class Probers:
                 self._contexts[target.ca_file] = context
             except OSError as error:
                 why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
-                raise CheckerConfigError(f"{target.ca_file}: cannot be used as CA file: {why}") from None
+                raise ConfigError(Problem(target.ca_file, f"cannot be used as CA file: {why}")) from None
         return self._contexts[target.ca_file]
 
 
@@ -151,20 +151,22 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
 
 
 class _HttpProber:
-    __slots__ = ("_headers", "_name", "_session", "_target", "_tls", "_url")
+    __slots__ = ("_body", "_headers", "_name", "_session", "_target", "_tls", "_url")
 
     def __init__(self, target: CheckTarget, session: aiohttp.ClientSession, tls: ssl.SSLContext | bool) -> None:
         headers = {**_OWN_HEADERS, **dict(target.headers)}
-        if target.address.authorization:
-            headers["Authorization"] = target.address.authorization
+        address = target.address
+        if address.authorization:
+            headers["Authorization"] = address.authorization
         host = next((value for name, value in target.headers if name.lower() == "host"), None)
         self._target = target
+        self._body = None if target.body is None else compile_pattern(target.body)
         self._session = session
         self._tls = tls
         self._headers = headers
         # The certificate has to fit the name that is asked for, not the address that is connected to.
-        self._name = URL(f"https://{host}").host if host and target.address.scheme == "https" else None
-        self._url = URL(target.address.url)
+        self._name = URL(f"https://{host}").host if host and address.scheme == "https" else None
+        self._url = URL(address.url)
 
     async def probe(self, limit: float) -> ProbeResult:
         try:
@@ -207,14 +209,14 @@ class _HttpProber:
         if not self._target.accepts(response.status):
             words = reason.for_status(response.status, self._target.wanted)
             return ProbeResult(ok=False, reason=words, response=response)
-        if self._target.body is None:
+        if self._body is None:
             return ProbeResult(ok=True, response=response)
         try:
             body = await _read(response)
         finally:
             response.close()
         try:
-            is_found = search(self._target.body, body.decode("utf-8", "replace"))
+            is_found = search(self._body, body.decode("utf-8", "replace"))
         except SlowPatternError:
             words = f"answered with a body that the regular expression needs more than {TIME_LIMIT:g} s for"
             return ProbeResult(ok=False, reason=words, body=body)

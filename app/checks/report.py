@@ -1,12 +1,13 @@
-"""What the status process may know of the checks: every target's state, since when, and why it failed last."""
+"""The report file: every target's state, since when, and why it failed last."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from app.contract.checks_report import CheckReport, ChecksReport, TargetReport
+from app.contract.json_file import to_json
 from app.contract.verdict import write_atomically
 
 if TYPE_CHECKING:
@@ -21,10 +22,7 @@ DELAY = 0.05
 
 
 class Report:
-    """The report file, rewritten soon after something in it has changed, and never before the verdict of that change.
-
-    Times in it are seconds since boot (CLOCK_BOOTTIME), as in the heartbeat: they survive clock changes.
-    """
+    """Writes the file soon after something in it has changed, and never before the verdict of that change."""
 
     def __init__(self, path: Path, checks: Sequence[RunningCheck], log: logging.Logger) -> None:
         self._path = path
@@ -47,26 +45,23 @@ class Report:
     def _write(self) -> None:
         self._is_due = False
         shift = time.clock_gettime(time.CLOCK_BOOTTIME) - self._loop.time()
-        content = {"checks": [_check(check, shift) for check in self._checks]}
+        report = ChecksReport(tuple(_check(check, shift) for check in self._checks))
         try:
-            write_atomically(self._path, json.dumps(content) + "\n")
+            write_atomically(self._path, to_json(report))
         except OSError as error:
             # The verdicts are what counts; they say it themselves when they cannot be written.
             self._log.warning("%s: cannot be written: %s", self._path, error.strerror)
 
 
-def _check(check: RunningCheck, shift: float) -> dict[str, Any]:
-    return {
-        "name": check.settings.name,
-        "up": check.is_up,
-        "targets": [
-            {
-                "target": target.label,
-                "state": target.machine.state.value,
-                "since": round(target.machine.since + shift, 2),
-                "reason": target.reason,
-                "details": target.details,
-            }
-            for target in check.targets
-        ],
-    }
+def _check(check: RunningCheck, shift: float) -> CheckReport:
+    targets = (
+        TargetReport(
+            target=target.label,
+            state=target.machine.state.value,
+            since=round(target.machine.since + shift, 2),
+            reason=target.reason,
+            details=target.details,
+        )
+        for target in check.targets
+    )
+    return CheckReport(check.settings.name, check.is_up, tuple(targets))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.checks.check import RunningCheck
@@ -33,8 +34,9 @@ async def run(config: CheckerConfig, log: logging.Logger) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: _note(log, context))
     start = loop.time()
+    verdicts = Path(config.verdicts)
     checks = [
-        RunningCheck(settings, Verdict(config.verdicts / settings.name, settings.up, settings.down), log, start)
+        RunningCheck(settings, Verdict(verdicts / settings.name, settings.up, settings.down), log, start)
         for settings in config.checks
     ]
     probers = Probers([target for settings in config.checks for target in settings.targets])
@@ -42,9 +44,8 @@ async def run(config: CheckerConfig, log: logging.Logger) -> None:
     watches = _watches(checks, probers, answered, start)
     for check in checks:
         _greet(check, log)
-    heartbeat = Heartbeat(config.verdicts, min(settings.interval for settings in config.checks))
-    if config.report is not None:
-        Report(config.report, checks, log).watch()
+    heartbeat = Heartbeat(verdicts, min(settings.interval for settings in config.checks))
+    Report(Path(config.report), checks, log).watch()
     work = [*(watch.run() for watch in watches), beat(heartbeat, watches, answered, start)]
     tasks = [asyncio.ensure_future(each) for each in work]
     try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from app.contract.basic_auth import authorization_of
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 SCHEMES = ("http", "https", "http+unix", "tcp")
@@ -86,7 +87,7 @@ def parse_check_url(text: str) -> CheckUrl:
         label=masked(text),
         authority=authority,
         path=_path(parts),
-        authorization=_authorization(parts),
+        authorization=authorization_of(parts),
     )
 
 
@@ -95,15 +96,6 @@ def masked(text: str) -> str:
     shown = re.sub(r"//[^/?#]*@", "//***@", text.partition("#")[0])
     place, mark, query = shown.partition("?")
     return place + mark + re.sub(r"[^&]+", _without_value, query)
-
-
-def host_of(authority: str) -> str | None:
-    """The host of `HOST[:PORT]`, in ASCII; None when there is none."""
-    try:
-        host = urlsplit(f"//{authority}").hostname
-        return _ascii(host) if host else None
-    except ValueError:
-        return None
 
 
 def _without_value(pair: re.Match[str]) -> str:
@@ -133,7 +125,7 @@ def _unix(parts: SplitResult) -> CheckUrl:
         authority="localhost",
         path=_path(parts),
         socket=path,
-        authorization=_authorization(parts),
+        authorization=authorization_of(parts),
     )
 
 
@@ -149,13 +141,6 @@ def _ascii(host: str) -> str:
 def _path(parts: SplitResult) -> str:
     path = quote(parts.path or "/", safe=_AS_IT_IS)
     return f"{path}?{quote(parts.query, safe=_AS_IT_IS)}" if parts.query else path
-
-
-def _authorization(parts: SplitResult) -> str | None:
-    if "@" not in parts.netloc:
-        return None
-    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-    return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
 def _without_input(error: ValueError) -> str:

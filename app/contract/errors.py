@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: Exit statuses of ``ka`` (names from sysexits.h).
 EXIT_STOPPED = 0
@@ -11,9 +11,11 @@ EXIT_FAILED = os.EX_SOFTWARE  # 70: a program failed for good
 EXIT_CONFIG = os.EX_CONFIG  # 78: the configuration is wrong, nothing was started
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing that must be put right, as one sentence that names the variable or file it is about."""
+class Problem(NamedTuple):
+    """One thing that must be put right, as one sentence that names the variable or file it is about.
+
+    No dataclass: processes that must stay small have it too.
+    """
 
     subject: str
     sentence: str

@@ -1,13 +1,8 @@
-"""What PID 1 must know to write the log, as it stands in log.json."""
+"""What PID 1 must know to write the log: log.json."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from dataclasses import dataclass
 
 #: By number (RFC 5424 §6.2.1), in the words of KA_LOG_LEVEL where it has one.
 LEVELS = ("emerg", "alert", "crit", "error", "warning", "notice", "info", "debug")
@@ -64,22 +59,3 @@ class LogConfig:
     targets: tuple[str, ...]
     instances: tuple[LoggedInstance, ...]
     secrets: tuple[str, ...]
-
-    def to_json(self, *, show_secrets: bool) -> str:
-        """The text of log.json."""
-        shown = self if show_secrets else replace(self, secrets=tuple(MASK for _ in self.secrets))
-        return json.dumps(asdict(shown), indent=2, ensure_ascii=False) + "\n"
-
-
-def read_config(path: Path) -> LogConfig:
-    """Raises OSError and ValueError; the file is our own."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    levels = found["levels"]
-    return LogConfig(
-        node=found["node"],
-        format=found["format"],
-        levels=Levels(levels["default"], tuple((program, level) for program, level in levels["programs"])),
-        targets=tuple(found["targets"]),
-        instances=tuple(LoggedInstance(i["name"], i["priority"], tuple(i["vips"])) for i in found["instances"]),
-        secrets=tuple(found["secrets"]),
-    )

@@ -1,16 +1,8 @@
-"""What notifier.json says."""
+"""What the notifier is told: notifier.json."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-class NotifierConfigError(Exception):
-    """The file is not what was rendered; the text is one sentence."""
+from typing import NamedTuple
 
 
 class NotifierLimits(NamedTuple):
@@ -41,19 +33,5 @@ class NotifierConfig(NamedTuple):
     journal: str
     script: str | None
     url: str | None
-    instances: dict[str, list[str]]
-    limits: NotifierLimits
-
-
-def load(path: Path) -> NotifierConfig:
-    """Reads `path`. Raises ConfigError."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return NotifierConfig(**{**found, "limits": NotifierLimits(**found.get("limits", {}))})
-    except OSError as error:
-        raise NotifierConfigError(
-            f"{path}: cannot be read: {error.strerror}; it must be the file that ka run writes"
-        ) from None
-    except (ValueError, TypeError):
-        # Not the error's own words: they may quote the URL.
-        raise NotifierConfigError(f"{path}: cannot be understood; it must be the file that ka run writes") from None
+    instances: dict[str, tuple[str, ...]]
+    limits: NotifierLimits = NotifierLimits()

@@ -33,9 +33,9 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 class Verdict:
-    """The verdict file of one check, holding the text of `up` or `down`."""
+    """The verdict file of one check, holding `up` or `down`."""
 
-    def __init__(self, path: Path, up: str, down: str) -> None:
+    def __init__(self, path: Path, up: int, down: int) -> None:
         self.path = path
         self._texts = {True: f"{up}\n", False: f"{down}\n"}
 

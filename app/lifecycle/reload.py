@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import ipaddress
-import json
 import os
 import signal
 import socket
@@ -17,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.contract.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError, Problem
+from app.contract.json_file import read_json
 from app.contract.paths import Layout
+from app.contract.peers_config import PeersConfig
 from app.contract.verdict import Verdict, write_atomically
 from app.lifecycle import keepalived_test
 from app.lifecycle.prepare import prepare
@@ -40,7 +41,7 @@ def reload(layout: Layout) -> list[str]:
 
     Raises ConfigError, with nothing changed.
     """
-    environ = json.loads(layout.environment.read_text(encoding="utf-8"))
+    environ = read_json(layout.environment, dict[str, str])
     with layout.reload_lock.open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         plan = prepare(environ, known_names=_last_names(layout))
@@ -67,7 +68,7 @@ def _last_names(layout: Layout) -> dict[str, tuple[ipaddress.IPv4Address | ipadd
     if not layout.peers.exists():
         return {}
     gone = gone_file.read_text(encoding="ascii").split() if (gone_file := layout.run_dir / GONE_FILE).exists() else []
-    names = json.loads(layout.peers.read_text(encoding="utf-8"))["names"]
+    names = read_json(layout.peers, PeersConfig).names
     return {
         name: tuple(ipaddress.ip_address(text) for text in texts if text not in gone) for name, texts in names.items()
     }
@@ -80,7 +81,7 @@ def _make_verdicts(layout: Layout, plan: Plan) -> None:
         layout.verdicts.chmod(0o775)
         os.chown(layout.verdicts, -1, plan.siblings.gid)
     for check in plan.http_checks:
-        verdict = Verdict(layout.verdict(check.name), str(check.up), str(check.down))
+        verdict = Verdict(layout.verdict(check.name), check.up, check.down)
         if not verdict.path.exists():
             # A node that has served without this check is not taken out before it failed.
             verdict.write(up=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import shutil
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from app.contract.environ import PREFIX
 from app.contract.errors import ConfigError, Problem
+from app.contract.json_file import to_json
 from app.contract.paths import DEV_LOG, Layout, refuse_directory_of_others
 from app.contract.verdict import Heartbeat, Verdict, write_atomically
 from app.host.leftovers import sweep
@@ -72,7 +72,7 @@ def run(environ: Mapping[str, str]) -> NoReturn:
     layout.opening.write_text("".join(f"{level} {line}\n" for level, line in opening), encoding="utf-8")
     asked = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
     layout.environment.touch(mode=0o600)
-    layout.environment.write_text(json.dumps(asked), encoding="utf-8")
+    layout.environment.write_text(to_json(asked), encoding="utf-8")
     _prepare_log(layout, plan.siblings)
     _become_supervisor(plan, layout)
 
@@ -110,7 +110,7 @@ def write_files(plan: Plan, files: Sequence[File]) -> None:
         # Root's, and the siblings' by their group: a reload adds files to it, and the checker replaces them.
         layout.verdicts.chmod(0o775)
         for check in plan.http_checks:
-            Verdict(layout.verdict(check.name), str(check.up), str(check.down)).write(up=False)
+            Verdict(layout.verdict(check.name), check.up, check.down).write(up=False)
             owned.append((layout.verdict(check.name), plan.siblings))
         # Good until the http-checker has had its time to start.
         Heartbeat(layout.verdicts, min(check.interval for check in plan.http_checks)).beat()

@@ -7,7 +7,9 @@ import signal
 import sys
 from pathlib import Path
 
-from app.contract import notifier_config
+from app.contract.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError
+from app.contract.json_file import read_json
+from app.contract.notifier_config import NotifierConfig
 from app.contract.syslog import flush, open_log
 from app.notifier.loop import Notifier
 
@@ -15,7 +17,7 @@ PROGRAM = "notifier"
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit status, of sysexits.h: the names of app.contract.errors would load dataclasses."""
+    """Returns the exit status."""
     # The log forwarder's stream (STREAM_FD in app/contract/paths.py), which programs inherit, is not for the script.
     os.closerange(3, 1024)
     # Before anything takes time: a SIGTERM that comes now is obeyed later, not deadly.
@@ -24,18 +26,18 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, lambda number, _frame: stops.append(number))
     if len(arguments) != 1:
         print("usage: python -P -m app.notifier FILE", file=sys.stderr)
-        return os.EX_CONFIG
+        return EXIT_CONFIG
     log = open_log(PROGRAM, "info")
     try:
-        settings = notifier_config.load(Path(arguments[0]))
+        settings = read_json(Path(arguments[0]), NotifierConfig)
         log.setLevel(settings.log_level.upper())
         notifier = Notifier(settings, log)
-    except notifier_config.NotifierConfigError as error:
+    except ConfigError as error:
         print(error, file=sys.stderr)
-        return os.EX_CONFIG
+        return EXIT_CONFIG
     except OSError as error:
         print(f"{error.filename}: cannot be opened: {error.strerror}; it must be as ka run made it", file=sys.stderr)
-        return os.EX_CONFIG
+        return EXIT_CONFIG
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: notifier.stop())
     # Not ignored: it has to wake the loop.
@@ -45,7 +47,7 @@ def main(arguments: list[str]) -> int:
         notifier.stop()
     os.chdir("/")
     notifier.run()
-    return os.EX_OK
+    return EXIT_STOPPED
 
 
 if __name__ == "__main__":

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 import threading
 import time
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
+
+from app.contract.basic_auth import authorization_of
 
 if TYPE_CHECKING:
     import logging
@@ -39,9 +40,8 @@ def hook_url(url: str) -> HookUrl:
     parts = urlsplit(url)
     host = parts.hostname or ""
     headers = {"Content-Type": "application/json", "User-Agent": "docker-keepalived", "Connection": "close"}
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    if authorization := authorization_of(parts):
+        headers["Authorization"] = authorization
     path = quote(parts.path or "/", safe="%/:=&~+!$,;'@()*[]") + (f"?{_quoted(parts.query)}" if parts.query else "")
     place = parts.netloc.rpartition("@")[2]
     return HookUrl(parts.scheme == "https", host, parts.port, path, headers, f"{parts.scheme}://{place}/********")
@@ -62,7 +62,7 @@ def body(transition: Transition, config: NotifierConfig) -> bytes:
         "state": transition.state,
         "previous": transition.previous,
         "priority": transition.priority,
-        "vips": config.instances.get(transition.instance, []),
+        "vips": config.instances.get(transition.instance, ()),
     }
     return json.dumps(told).encode()
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from app.contract.log_config import Levels, LogConfig, LoggedInstance
+from app.contract.log_config import MASK, Levels, LogConfig, LoggedInstance
 from app.contract.paths import Layout
 
 if TYPE_CHECKING:
@@ -79,8 +79,9 @@ def spool_of(plan: Plan) -> Path:
     return plan.log.spool or Layout(plan.run_dir).spool
 
 
-def log_config(plan: Plan) -> LogConfig:
+def log_config(plan: Plan, *, show_secrets: bool) -> LogConfig:
     """What PID 1 is told."""
+    secrets = tuple(dict.fromkeys(_secrets(plan)))
     return LogConfig(
         node=plan.node_name,
         format=plan.log.format,
@@ -94,7 +95,7 @@ def log_config(plan: Plan) -> LogConfig:
             )
             for instance in plan.instances
         ),
-        secrets=tuple(dict.fromkeys(_secrets(plan))),
+        secrets=secrets if show_secrets else (MASK,) * len(secrets),
     )
 
 

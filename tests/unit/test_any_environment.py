@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
-from app.contract import checker_config
+from app.contract.checker_config import CheckerConfig
 from app.contract.errors import ConfigError
+from app.contract.json_file import from_json
 from app.lifecycle.check import dry_run
 from app.plan.summary import summary
 from app.render import render
@@ -193,7 +194,7 @@ def test_the_checker_takes_what_is_accepted(environ: dict[str, str]) -> None:
         return
     for file in render(plan_of(environ), show_secrets=True):
         if file.path == "http-checker.json":
-            assert checker_config.parse(file.text).checks
+            assert from_json(file.text, CheckerConfig).checks
 
 
 # One keepalived takes 40 ms.

@@ -15,7 +15,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from app.contract.log_config import read_config
+from app.contract.errors import ConfigError
+from app.contract.json_file import read_json
+from app.contract.log_config import LogConfig
 from app.contract.paths import STREAM_FD
 from app.pid1.log.message import WARNING
 from app.pid1.log.pipeline import Entry, Pipeline, datagram, printed_of
@@ -58,7 +60,7 @@ class Intake:
     def __init__(self, layout: Layout) -> None:
         self._config_path = layout.log_config
         self._config_stamp = _stamp(self._config_path)
-        self.pipeline = Pipeline(read_config(self._config_path))
+        self.pipeline = Pipeline(read_json(self._config_path, LogConfig))
         self.listener = _bound(layout.log_socket, mode=0o666)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         # The forwarder's end; PID 1 only holds it, and empties it when the forwarder is dead.
@@ -140,8 +142,8 @@ class Intake:
         stamp = _stamp(self._config_path)
         if stamp != self._config_stamp:
             self._config_stamp = stamp
-            with contextlib.suppress(OSError, ValueError):  # what is there now stays in force
-                self.pipeline.configure(read_config(self._config_path))
+            with contextlib.suppress(ConfigError):  # what is there now stays in force
+                self.pipeline.configure(read_json(self._config_path, LogConfig))
         self._put_all(self.pipeline.tick(now), now)
         if self._lost and len(self._waiting) < KEPT // 2:
             text = f"{self._lost} messages were dropped while the log forwarder did not take them"

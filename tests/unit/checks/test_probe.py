@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 import os
 import resource
 import socket
@@ -15,14 +14,13 @@ import pytest
 
 from app.checks import resolve
 from app.checks.probe import BODY_LIMIT, ProbeResult, Probers
-from app.contract.checker_config import parse
+from app.contract.checker_config import CheckTarget
 from lab.web_server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from app.contract.checker_config import CheckTarget
     from lab.web_server import Certificates
 
 LIMIT = 30.0
@@ -33,16 +31,9 @@ BRIEF = 0.2
 
 
 def target(url: str, **more: Any) -> CheckTarget:
-    check = {
-        "name": "t",
-        "up": "0",
-        "down": "1",
-        "interval": 1,
-        "rise": 1,
-        "fall": 1,
-        "targets": [{"url": url, **more}],
-    }
-    return parse(json.dumps({"verdicts": "/nowhere", "checks": [check]})).checks[0].targets[0]
+    headers = tuple(more.pop("headers", {}).items())
+    status = tuple((low, high) for low, high in more.pop("status", [[200, 200]]))
+    return CheckTarget(url, status, headers, **more)
 
 
 async def ask(url: str, limit: float = LIMIT, **more: Any) -> tuple[bool, str]:

@@ -45,9 +45,11 @@ class Node:
     def configure(self, targets: list[dict[str, Any]] | None = None, **settings: Any) -> None:
         check = {
             "name": "http",
-            "up": "0",
-            "down": "1",
+            "up": 0,
+            "down": 1,
             "interval": 0.05,
+            "fast_interval": settings.get("interval", 0.05),
+            "slow_interval": settings.get("interval", 0.05),
             "timeout": 5,
             "rise": 2,
             "fall": 2,
@@ -55,6 +57,7 @@ class Node:
         }
         check["targets"] = targets or [{"url": self.server.url}]
         content = {"verdicts": str(self.directory), "log_level": "info", "checks": [check]}
+        content["report"] = str(self.directory / "report.json")
         (self.directory / "config.json").write_text(json.dumps(content))
 
     async def start(self) -> asyncio.subprocess.Process:
@@ -264,7 +267,11 @@ async def test_a_verdict_that_cannot_be_written_ends_it_with_one_line(node: Node
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"), [("{", "is not JSON"), ('{"verdicts": 1}', "checks is missing; it must be a list")]
+    ("content", "sentence"),
+    [
+        ("{", "cannot be understood, it is no JSON; it must be the file that ka run writes"),
+        ('{"verdicts": 1}', "cannot be understood at verdicts; it must be the file that ka run writes"),
+    ],
 )
 async def test_a_wrong_file_is_said_and_nothing_starts(node: Node, content: str, sentence: str) -> None:
     (node.directory / "config.json").write_text(content)
@@ -297,9 +304,7 @@ async def test_the_password_of_a_url_is_nowhere(node: Node) -> None:
 
 
 async def test_the_report_says_what_the_log_said(node: Node) -> None:
-    content = json.loads((node.directory / "config.json").read_text())
     path = node.directory / "report.json"
-    (node.directory / "config.json").write_text(json.dumps({**content, "report": str(path)}))
 
     def target() -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text())["checks"][0]["targets"][0] if path.exists() else {}

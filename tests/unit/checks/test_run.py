@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from app.checks import run as module
 from app.checks.probe import ProbeResult, Probers
 from app.checks.run import StuckError, run
-from app.contract.checker_config import parse
+from tests.unit.checks.described import checker_check, checker_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,9 +39,7 @@ async def test_a_probe_that_does_not_end_is_noticed_and_held_up_by_nothing(
     stubborn = Stubborn()
     monkeypatch.setattr(Probers, "make", lambda _self, _target: stubborn)
     monkeypatch.setattr(module, "PARTING", 0.05)
-    target: dict[str, Any] = {"url": "http://me:s3cr3t@192.0.2.1/"}
-    check = {"name": "http", "up": "0", "down": "1", "interval": 0.05, "rise": 1, "fall": 1, "targets": [target]}
-    config = parse(json.dumps({"verdicts": str(tmp_path), "checks": [check]}))
+    config = checker_config(tmp_path, checker_check("http://me:s3cr3t@192.0.2.1/", interval=0.05))
     with pytest.raises(StuckError, match=r"the probe of http://\*\*\*@192\.0\.2\.1/ does not end"):
         await asyncio.wait_for(run(config, logging.getLogger("test")), 30)
     assert (tmp_path / "http").read_text() == "0\n"

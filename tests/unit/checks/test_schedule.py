@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from app.checks.check import RunningCheck
 from app.checks.probe import ProbeResult
 from app.checks.schedule import BUNDLE, STALL, ProbeLoop, next_slot, spread
-from app.contract.checker_config import parse
 from app.contract.verdict import Verdict
+from tests.unit.checks.described import checker_check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,11 +85,9 @@ class Script:
 
 def watched(directory: Path, script: Script, *, was: str = "1", **settings: float) -> tuple[RunningCheck, ProbeLoop]:
     """A check of one target and the watch that asks `script`."""
-    times = ", ".join(f'"{key}": {value}' for key, value in settings.items())
-    text = f'{{"name": "http", "up": "0", "down": "1", {times}, "targets": [{{"url": "http://192.0.2.1/"}}]}}'
-    config = parse(f'{{"verdicts": "{directory}", "checks": [{text}]}}')
     (directory / "http").write_text(was)
-    check = RunningCheck(config.checks[0], Verdict(directory / "http", "0", "1"), logging.getLogger("test"), 0.0)
+    verdict = Verdict(directory / "http", 0, 1)
+    check = RunningCheck(checker_check("http://192.0.2.1/", **settings), verdict, logging.getLogger("test"), 0.0)
     return check, ProbeLoop(check, 0, script, asyncio.Event(), asyncio.get_running_loop().time())
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_a_verdict_reads_back(tmp_path: Path) -> None:
-    verdict = Verdict(tmp_path / "http", "0", "1")
+    verdict = Verdict(tmp_path / "http", 0, 1)
     assert not verdict.was_up()
     verdict.write(up=True)
     assert verdict.path.read_text() == "0\n"
@@ -32,12 +32,12 @@ def test_a_verdict_reads_back(tmp_path: Path) -> None:
 def test_what_does_not_say_up_is_not_up(tmp_path: Path, text: str) -> None:
     path = tmp_path / "http"
     path.write_bytes(text.encode("latin-1"))
-    assert not Verdict(path, "0", "1").was_up()
+    assert not Verdict(path, 0, 1).was_up()
 
 
 def test_a_verdict_written_without_a_line_end_counts(tmp_path: Path) -> None:
     (tmp_path / "http").write_text("0")
-    assert Verdict(tmp_path / "http", "0", "1").was_up()
+    assert Verdict(tmp_path / "http", 0, 1).was_up()
 
 
 def test_a_reader_and_a_kill_find_old_or_new_never_half(tmp_path: Path) -> None:

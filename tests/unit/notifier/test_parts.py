@@ -166,7 +166,7 @@ def test_a_journal_without_room_is_no_error(path: Path, caplog: pytest.LogCaptur
 
 # --- What is posted --------------------------------------------------------------------------------------------------
 
-CONFIG = NotifierConfig("n1", "info", "", "", None, None, {"main": ["203.0.113.10"]}, NotifierLimits())
+CONFIG = NotifierConfig("n1", "info", "", "", None, None, {"main": ("203.0.113.10",)}, NotifierLimits())
 
 
 def test_the_body() -> None:

@@ -37,11 +37,22 @@ def test_usage() -> None:
     assert start() == (78, "usage: python -P -m app.notifier FILE\n")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"url": "https://hooks.example/secret"}', '{"secret": 1}'])
-def test_a_file_that_is_not_what_was_rendered(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("", ", it is no JSON"),
+        ("{", ", it is no JSON"),
+        ("[]", ""),
+        ('{"url": "https://hooks.example/secret"}', ""),
+        ('{"url": ["https://hooks.example/secret"]}', " at url"),
+        ('{"unknown": 1}', " at unknown"),
+    ],
+)
+def test_a_file_that_is_not_what_was_rendered(tmp_path: Path, text: str, where: str) -> None:
     config = tmp_path / "notifier.json"
     config.write_text(text)
-    assert start(str(config)) == (78, f"{config}: cannot be understood; it must be the file that ka run writes\n")
+    said = f"{config}: cannot be understood{where}; it must be the file that ka run writes\n"
+    assert start(str(config)) == (78, said)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.contract.notifier_config import NotifierConfig, NotifierLimits, load
+from app.contract.json_file import read_json
+from app.contract.notifier_config import NotifierConfig, NotifierLimits
 from app.render import render
 from tests.unit.machine import LEAST, plan_of
 
@@ -37,14 +38,14 @@ def test_what_the_notifier_reads(data_dir: Path, tmp_path: Path) -> None:
     assert (file.mode, file.for_script_user, file.for_siblings) == (0o640, True, False)
     path = tmp_path / "notifier.json"
     path.write_text(file.text)
-    assert load(path) == NotifierConfig(
+    assert read_json(path, NotifierConfig) == NotifierConfig(
         node="n1",
         log_level="info",
         transitions="/run/ka/notifier/transitions",
         journal="/run/ka/notifier/journal",
         script=str(data_dir / "scripts" / "tell"),
         url=URL,
-        instances={"main-ipv4": ["203.0.113.10", "203.0.113.20"], "main-ipv6": ["2001:db8::10"]},
+        instances={"main-ipv4": ("203.0.113.10", "203.0.113.20"), "main-ipv6": ("2001:db8::10",)},
         limits=NotifierLimits(),
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.contract import checker_config
+from app.contract.checker_config import CheckerConfig, CheckTarget
+from app.contract.json_file import from_json
+from app.contract.pattern import compile_pattern
 from app.plan.summary import summary
 from app.render import render
 from app.settings.checks import masked_url
@@ -66,7 +66,9 @@ def check(**environ: str) -> None:
         assert all(line.isprintable() for line in summary(plan))
         if plan.http_checks:
             text = next(file.text for file in render(plan, show_secrets=True) if file.path == "http-checker.json")
-            checker_config.parse(text)
+            config = from_json(text, CheckerConfig)
+            assert all(target.address for check in config.checks for target in check.targets)
+            assert all(compile_pattern(target.body or "") for check in config.checks for target in check.targets)
 
 
 @given(STATUS)
@@ -117,8 +119,9 @@ def test_no_url_shows_its_password(before: str, after: str) -> None:
         files = {file.path: file.text for file in render(plan, show_secrets=False)}
         labels = [
             target.address.label
-            for found in checker_config.parse(
-                next(file.text for file in render(plan, show_secrets=True) if file.path == "http-checker.json")
+            for found in from_json(
+                next(file.text for file in render(plan, show_secrets=True) if file.path == "http-checker.json"),
+                CheckerConfig,
             ).checks
             for target in found.targets
         ]
@@ -141,25 +144,7 @@ def test_no_url_shows_its_password(before: str, after: str) -> None:
 )
 def test_what_is_shown_of_a_url(text: str, shown: str) -> None:
     assert masked_url(text) == shown
-    (found,) = checker_config.parse(
-        json.dumps(
-            {
-                "verdicts": "/v",
-                "checks": [
-                    {
-                        "name": "a",
-                        "up": "0",
-                        "down": "1",
-                        "interval": 1,
-                        "rise": 1,
-                        "fall": 1,
-                        "targets": [{"url": text}],
-                    }
-                ],
-            }
-        )
-    ).checks
-    assert found.targets[0].address.label == shown
+    assert CheckTarget(text).address.label == shown
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.contract.log_config import Levels, read_config
+from app.contract.json_file import read_json, to_json
+from app.contract.log_config import Levels, LogConfig
 from app.contract.log_server import LogServer, parse_log_server
 from app.plan.log import log_config
 from tests.unit.machine import HOST, LEAST, plan_of, problems_of, rendered
@@ -198,11 +199,11 @@ def test_pid_1_is_told_what_it_must_know(tmp_path: Path) -> None:
             "KA_LOG_FORWARD": "tcp://a:1",
         }
     )
-    config = log_config(plan)
+    config = log_config(plan, show_secrets=True)
     assert set(config.secrets) >= {"s3cret-1", "pw-in-url", "t0ken-1", "https://hooks.example.org/s3cret-path"}
     assert config.node == HOST.name
     assert config.instances[0].vips == ("203.0.113.10/24",)
     path = tmp_path / "log.json"
-    path.write_text(config.to_json(show_secrets=True))
-    assert read_config(path) == config
-    assert "s3cret" not in config.to_json(show_secrets=False)
+    path.write_text(to_json(config))
+    assert read_json(path, LogConfig) == config
+    assert "s3cret" not in to_json(log_config(plan, show_secrets=False))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app.contract.json_file import to_json
 from app.contract.paths import Layout
 from app.pid1.log import intake as module
 from app.pid1.log.intake import KEPT, LISTEN_FD, ON_THE_WIRE, Intake
@@ -39,7 +40,7 @@ class Node:
         self.forwarder.setblocking(False)
 
     def write(self, config: LogConfig) -> None:
-        self.layout.log_config.write_text(config.to_json(show_secrets=True))
+        self.layout.log_config.write_text(to_json(config))
 
     def log(self, *texts: str, program: str = "x") -> None:
         for text in texts:
