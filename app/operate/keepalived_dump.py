@@ -7,10 +7,11 @@ import ipaddress
 import json
 import os
 import signal
-import subprocess
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from app.host.addresses import held_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,13 +74,7 @@ def ask(layout: Layout) -> list[Claim]:
 
 def held(addresses: Sequence[str]) -> set[str]:
     """Those of ``addresses`` that are on a link of this host. Raises OSError or subprocess.CalledProcessError."""
-    shown = subprocess.run(["ip", "-json", "address", "show"], check=True, capture_output=True, text=True)
-    here = {
-        ipaddress.ip_address(info["local"])
-        for link in json.loads(shown.stdout or "[]")
-        for info in link.get("addr_info", ())
-        if "local" in info
-    }
+    here = {held.address for held in held_addresses()}
     return {address for address in addresses if ipaddress.ip_address(address) in here}
 
 

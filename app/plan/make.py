@@ -104,10 +104,10 @@ def _link_of_subnet(vips: tuple[Vip, ...], host: Host) -> str | None:
     """The link with the narrowest subnet that holds the first VIP that any holds."""
     for vip in vips:
         found = [
-            (address.network.prefixlen, link.name)
+            (held.prefix, link.name)
             for link in host.links
-            for address in link.addresses
-            if not link.is_loopback and vip.address in address.network
+            for held in link.addresses
+            if not link.is_loopback and vip.address in held.network
         ]
         if found:
             return max(found)[1]
