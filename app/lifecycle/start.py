@@ -45,8 +45,8 @@ NEEDED_CAPABILITIES = {
     "CHOWN": "to give the siblings their directories",
 }
 
-#: Seconds that the trial run of the operator's check may take, and the blocks of 512 bytes that it may print.
-TRIAL_LIMIT = 30
+#: What the trial run of the operator's check may take, and the blocks of 512 bytes that it may print.
+TRIAL_LIMIT_SECONDS = 30
 TRIAL_OUTPUT_BLOCKS = 131072
 
 
@@ -180,11 +180,11 @@ def trial(check: ScriptCheck, account: Account, run_dir: Path) -> str | None:
                 group=account.gid,
                 extra_groups=(),
             )
-            status = process.wait(TRIAL_LIMIT)
+            status = process.wait(TRIAL_LIMIT_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return f"{check.script}: had no result within {TRIAL_LIMIT} s in its trial run"
+            return f"{check.script}: had no result within {TRIAL_LIMIT_SECONDS} s in its trial run"
         if status == 0:
             return None
         output.seek(0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, TemplateSyntaxError
 
 from app.contract.errors import Problem
+from app.plan.keepalived_text import block_depths
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -26,7 +26,7 @@ def own_text_is_usable(settings: Settings, _host: Host) -> Iterator[Problem]:
             continue
         if path.stat().st_mode & 0o111:
             yield Problem(str(path), f"is executable, which makes keepalived skip it; chmod a-x {path}")
-        depth = _brace_depth(text)
+        depth = block_depths(text)[-1]
         if depth:
             wrong = "ends too early, a brace is never closed" if depth > 0 else "closes a brace that was never opened"
             yield Problem(str(path), f"{wrong}; each block must have both")
@@ -66,9 +66,3 @@ def _read(path: Path, accepts: str) -> Generator[Problem, None, str | None]:
     except UnicodeDecodeError:
         yield Problem(str(path), f"cannot be used, it is no text; it must be {accepts}")
     return None
-
-
-def _brace_depth(text: str) -> int:
-    """How many blocks of keepalived.conf text are never closed; negative when more are closed than opened."""
-    code = (re.sub(r"[#!].*", "", re.sub(r'"[^"]*"', "", line)) for line in text.splitlines())
-    return sum(line.count("{") - line.count("}") for line in code)

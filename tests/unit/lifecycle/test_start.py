@@ -153,7 +153,7 @@ class TestTrial:
         assert said == f"{place}/check-service: failed with exit status 1 in its trial run: no output"
 
     def test_has_no_result_in_time(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(start, "TRIAL_LIMIT", 0.2)
+        monkeypatch.setattr(start, "TRIAL_LIMIT_SECONDS", 0.2)
         said = self.trial(place, "#!/bin/sh\nexec sleep 60\n")
         assert said == f"{place}/check-service: had no result within 0.2 s in its trial run"
 
@@ -191,7 +191,7 @@ class TestTrial:
         assert time.monotonic() - began < 4
 
     def test_is_ended_with_all_that_it_started(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(start, "TRIAL_LIMIT", 0.5)
+        monkeypatch.setattr(start, "TRIAL_LIMIT_SECONDS", 0.5)
         (place / "alive").touch(mode=0o666)
         (place / "alive").chmod(0o666)
         self.trial(place, f"#!/bin/sh\ntrap '' TERM\n(sleep 0.8; echo yes >{place}/alive) &\nwait\n")
