@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.contract.errors import ConfigError
-from app.lifecycle import start
+from app.lifecycle import run_directory, start
 from app.lifecycle.check import dry_run
 from app.plan.model import Plan, ScriptCheck
 from app.render import render
@@ -27,7 +27,7 @@ URL = {"KA_ENABLE_CHECK": "http://127.0.0.1/", "KA_AUTH_PASS": "geheim"}
 
 def write(plan: Plan) -> None:
     """Writes what ``ka run`` writes."""
-    start.write_files(plan, render(plan, show_secrets=True))
+    run_directory.make(plan, render(plan, show_secrets=True))
 
 
 def mode(path: Path) -> str:
