@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.contract.errors import ConfigError, Problem
 from app.host.addresses import Link, ask_ip, links
+from app.host.files import Files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +40,7 @@ class Host:
 
     ``default_links``: the link of the default route, by IP version. ``names``: the addresses of the DNS names that were
     asked for; one that has none is not in it. ``sources``: the address that this host speaks to another one from.
+    ``files``: asked when they are needed, for only the settings say which.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Host:
     accounts: dict[str, Account]
     names: dict[str, tuple[IPAddress, ...]] = field(default_factory=dict)
     sources: dict[IPAddress, IPAddress] = field(default_factory=dict)
+    files: Files = field(default_factory=Files)
 
     @property
     def own_addresses(self) -> frozenset[IPAddress]:
