@@ -1,4 +1,4 @@
-"""Facts of this machine: links, addresses, default routes, names, accounts. The only place that asks the kernel."""
+"""Facts of this machine: links, default routes, names, accounts, capabilities; files for who asks."""
 
 from __future__ import annotations
 
