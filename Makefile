@@ -5,6 +5,15 @@ export IMAGE ?= docker-keepalived
 export BASE_IMAGE ?= debian:trixie-slim
 # Where this checkout's tests put what they make; PYTEST_ARGS="-k name" runs some of them.
 PYTEST := $(PYTHON) -m pytest $(PYTEST_ARGS)
+# How many tests run side by side: those of the parts compute, those of the lab wait most of the time.
+UNIT_WORKERS ?= $(shell nproc)
+LAB_WORKERS ?= $(shell echo $$((2 * $$(nproc))))
+
+# Last, one by one, come those that need the machine to themselves. Status 5: there is none, of those that are asked for.
+define side_by_side
+$(PYTEST) --numprocesses $(1) --maxschedchunk 1 -m "not alone" $(2) || [ $$? = 5 ]
+$(PYTEST) -m alone $(2) || [ $$? = 5 ]
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit lab image-test image engine bench generate clean
@@ -27,10 +36,10 @@ lint: ## ruff, mypy --strict, shellcheck
 	scripts/lint-shell
 
 unit: ## tests of the parts, in seconds
-	$(PYTEST) tests/unit
+	$(call side_by_side,$(UNIT_WORKERS),tests/unit)
 
 lab: ## tests with real keepalived in network namespaces (root)
-	$(PYTEST) tests/lab
+	$(call side_by_side,$(LAB_WORKERS),tests/lab)
 
 image-test: ## tests of the image on a Docker Engine, where one runs (on CI one must)
 	$(PYTEST) tests/image

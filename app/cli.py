@@ -6,16 +6,21 @@ import argparse
 import os
 import signal
 import sys
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import __version__
-from app.contract.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError
+from app.contract.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_STOPPED, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from app.contract.paths import Layout
 
+
+#: The exit status of a command that asks a node where none runs.
+EXIT_NO_NODE = 1
 
 # What a command needs is imported when it runs: ``ka health`` must not pay for pydantic.
 
@@ -42,7 +47,21 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         # The reader (head, a pager) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_STOPPED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        hint = "; ka must be run as root" if isinstance(error, PermissionError) and os.geteuid() else ""
+        print(f"ka: {where}{error.strerror or error}{hint}", file=sys.stderr)
+        return EXIT_FAILED
+    except Exception as error:  # noqa: BLE001 - a traceback tells an operator nothing that could be typed
+        print(f"ka: cannot go on, which is a defect of its own and worth a report: {_where(error)}", file=sys.stderr)
+        return EXIT_FAILED
     return status
+
+
+def _where(error: Exception) -> str:
+    """What was raised and where, without the words of the error: a secret may be in them."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -132,7 +151,12 @@ def _env(options: argparse.Namespace, _environ: Mapping[str, str]) -> int:
 def _reload(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from app.lifecycle.reload import main as reload  # noqa: PLC0415
 
-    return reload(str(_layout(environ).run_dir))
+    layout = _layout(environ)
+    if not layout.environment.exists():
+        return _said(
+            (EXIT_NO_NODE, f"no node runs in {layout.run_dir}; ka run starts one, KA_RUN_DIR names another place")
+        )
+    return reload(str(layout.run_dir))
 
 
 def _drain(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -163,9 +187,7 @@ def _health(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _layout(environ: Mapping[str, str]) -> Layout:
-    """Not by way of the settings: pydantic alone would take longer than ``ka health`` may."""
-    from pathlib import Path  # noqa: PLC0415
-
+    from app.contract.environ import run_dir_of  # noqa: PLC0415
     from app.contract.paths import DEFAULT_RUN_DIR, Layout  # noqa: PLC0415
 
-    return Layout(Path(environ.get("KA_RUN_DIR", "").strip() or DEFAULT_RUN_DIR))
+    return Layout(run_dir_of(environ, DEFAULT_RUN_DIR))

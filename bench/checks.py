@@ -25,8 +25,8 @@ from app.checks.probe import Probers
 from app.contract.checker_config import parse
 from bench.measure import Row, repeat, table
 from lab import Lab
-from tests.lab.faults import FAULTS, HTTP, HTTPS, NAMED, Faults
-from tests.lab.nodes import ENVIRONMENT
+from lab.faults import FAULTS, HTTP, HTTPS, NAMED, Faults
+from lab.pair import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -62,7 +62,7 @@ def rows(times: int) -> Iterator[Row]:
         second.start_service()
         for node, priority in ((first, "254"), (second, "253")):
             node.start({**ENVIRONMENT, "KA_PRIORITY": priority})
-        lab.wait_holder(VIP, first, timeout=20)
+        lab.wait_holder(VIP, first)
 
         def failed_probe() -> float:
             asked = time.time()
@@ -84,7 +84,7 @@ def rows(times: int) -> Iterator[Row]:
                 first.stop()
                 asked = time.time()
                 first.start({**ENVIRONMENT, "KA_PRIORITY": "254"})
-                lab.wait_holder(VIP, first, since=asked, timeout=20)
+                lab.wait_holder(VIP, first, since=asked)
             asked = time.time()
             first.signal(r"^keepalived ", signal.SIGKILL)
             released = lab.wait_released(VIP, first, since=asked)
@@ -98,7 +98,7 @@ def rows(times: int) -> Iterator[Row]:
             first.stop()
             taken = lab.wait_holder(VIP, second, since=asked)
             first.start({**ENVIRONMENT, "KA_PRIORITY": "254"})
-            lab.wait_holder(VIP, first, since=taken.time, timeout=20)
+            lab.wait_holder(VIP, first, since=taken.time)
             return (taken.time - asked) * MS
 
         yield repeat("SIGTERM of PID 1 to the VIP on the peer", times // 2, stopped, limit=100)
@@ -120,7 +120,7 @@ def start_rows(times: int) -> Iterator[Row]:
         yield repeat("ka run to keepalived running", times, started, limit=800)
 
         node.start({**ENVIRONMENT, "KA_PRIORITY": "254"})
-        lab.wait_holder(VIP, node, timeout=20)
+        lab.wait_holder(VIP, node)
         sizes = {name: _pss(node, pattern) for name, pattern in PROGRAMS.items()}
         node.stop()
     for name, size in sizes.items():
@@ -129,7 +129,7 @@ def start_rows(times: int) -> Iterator[Row]:
 
 
 PROGRAMS = {
-    "PID 1": r"app\.supervise",
+    "PID 1": r"app\.pid1",
     "http-checker": r"app\.checks\.http",
     "log-forwarder": r"^rsyslogd",
     "guard": r"guard\.py",
@@ -160,7 +160,7 @@ def _bare(times: int) -> Row:
             )
             command = ["keepalived", "--dont-fork", "--vrrp", "--use-file", "/ka-data/keepalived.conf"]
             node.start(command=command, data=place)
-        lab.wait_holder(VIP, first, timeout=20)
+        lab.wait_holder(VIP, first)
 
         def verdict_written() -> float:
             asked = time.time()

@@ -11,7 +11,7 @@ import sys
 from datetime import datetime
 
 from bench.measure import Row, table
-from tests.image.engine import RESTRICTED, Engine, environment
+from lab.engine import RESTRICTED, Engine, environment
 
 #: Seconds from the start of the container to keepalived's first message.
 LIMIT = 1.0

@@ -18,6 +18,7 @@ from lab.host import Host
 from lab.log import LogLine, NodeLog
 from lab.network import Lab
 from lab.node import Node
+from lab.patience import LIMIT_SECONDS, wait_until
 from lab.programs import obstacle
 from lab.sandbox import CAPABILITIES
 from lab.service import Answer, Service
@@ -26,6 +27,7 @@ from lab.watch import AddressEvent
 
 __all__ = [
     "CAPABILITIES",
+    "LIMIT_SECONDS",
     "AddressEvent",
     "Advert",
     "Answer",
@@ -40,4 +42,5 @@ __all__ = [
     "Service",
     "Sniffer",
     "obstacle",
+    "wait_until",
 ]

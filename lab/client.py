@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from lab.errors import LabError
 from lab.namespace import LoopInside
+from lab.patience import LIMIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ class Client:
         """The requests that were not answered with 200 in time."""
         return tuple(request for request in self.requests if request.error is not None)
 
-    def wait_answer(self, node: Host, since: float = 0.0, timeout: float = 10.0) -> Request:
+    def wait_answer(self, node: Host, since: float = 0.0, timeout: float = LIMIT_SECONDS) -> Request:
         """The first request begun at or after `since` that `node` answered with 200.
 
         Raises LabError after `timeout` seconds.
@@ -82,7 +83,7 @@ class Client:
             raise self._explain(f"{node.name} answered no request of the client within {timeout:g} s.")
         return found
 
-    def wait_requests(self, count: int, timeout: float = 10.0) -> None:
+    def wait_requests(self, count: int, timeout: float = LIMIT_SECONDS) -> None:
         """Wait until `count` requests in all are over; LabError after `timeout` seconds."""
         with self._changed:
             reached = self._changed.wait_for(lambda: len(self._requests) >= count, timeout)

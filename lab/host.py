@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lab.client import Client
 from lab.errors import LabError
 from lab.namespace import namespace_name
+from lab.patience import LIMIT_SECONDS
 from lab.programs import run
 from lab.service import Service
 
@@ -96,7 +97,7 @@ class Host:
         return found and self._watch.carrier(self.name, "eth0")
 
     def exec(
-        self, command: Sequence[str], *, check: bool = True, timeout: float = 10.0
+        self, command: Sequence[str], *, check: bool = True, timeout: float = LIMIT_SECONDS
     ) -> subprocess.CompletedProcess[str]:
         """Run `command` in the host's network, outside any container; see lab.programs.run for the rest."""
         return run(["ip", "netns", "exec", self.namespace, *command], check=check, timeout=timeout)
@@ -137,7 +138,7 @@ class Host:
     def _on_switch(self, lines: str) -> None:
         run(["ip", "-n", self._lab.switch, "-batch", "-"], text=lines)
 
-    def _wait(self, condition: Callable[[], bool], problem: str, timeout: float = 5.0) -> None:
+    def _wait(self, condition: Callable[[], bool], problem: str, timeout: float = LIMIT_SECONDS) -> None:
         """Wait for an address or link event that makes `condition` true; else LabError: this host `problem`."""
         if self._watch.wait(lambda: True if condition() else None, timeout) is None:
             raise self._lab.explain(f"{self.name} {problem} after {timeout:g} s.")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from lab.errors import LabError
 from lab.namespace import NAMESPACES, all_labs, namespace_name, namespaces_of
+from lab.patience import LIMIT_SECONDS
 from lab.programs import run
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _start_time(pid: int) -> int:
 
 
 def _remove(lab_id: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LIMIT_SECONDS
     while (pids := _processes(lab_id)) or namespaces_of(lab_id):
         if time.monotonic() > deadline:
             raise LabError(f"The lab {lab_id} cannot be removed: {namespaces_of(lab_id)} and processes {pids} stay.")

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from lab.patience import LIMIT_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -49,7 +51,7 @@ class NodeLog:
         with self._changed:
             return len(self._lines)
 
-    def wait_for(self, pattern: str, timeout: float = 10.0, since: int = 0) -> LogLine:
+    def wait_for(self, pattern: str, timeout: float = LIMIT_SECONDS, since: int = 0) -> LogLine:
         """The first line from the mark `since` on that `pattern` (a regular expression) is found in.
 
         Raises LabError when there is none within `timeout` seconds, or when the stream has ended without one.
@@ -84,7 +86,7 @@ class NodeLog:
             self._open += 1
         reader.start()
 
-    def join(self, timeout: float = 5.0) -> None:
+    def join(self, timeout: float = LIMIT_SECONDS) -> None:
         """Wait until all that was written is here: the streams have ended, or `timeout` seconds have passed."""
         deadline = time.monotonic() + timeout
         for reader in self._readers:

@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lab.patience import LIMIT_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -97,7 +99,7 @@ class LoopInside:
         """Run `work` on the loop; its outcome comes to the future."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def call(self, work: Coroutine[Any, Any, _T], timeout: float = 10.0) -> _T:
+    def call(self, work: Coroutine[Any, Any, _T], timeout: float = LIMIT_SECONDS) -> _T:
         """What `work` returns when the loop has run it; TimeoutError after `timeout` seconds."""
         return self.start(work).result(timeout)
 
@@ -114,6 +116,7 @@ class LoopInside:
 async def _cancel_others() -> None:
     # What is cancelled, and what was just accepted, may begin more.
     while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.sleep(0)  # a connection whose task is cancelled before it began is left open
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -17,6 +17,7 @@ from lab.host import SWITCH, Host, Surroundings, make_switch
 from lab.log import clock
 from lab.namespace import namespace_name
 from lab.node import Node
+from lab.patience import LIMIT_SECONDS
 from lab.programs import obstacle, run
 from lab.sniff import Sniffer
 from lab.watch import AddressEvent, Watch
@@ -114,14 +115,14 @@ class Lab:
             event for event in self._watch.events if event.address not in own and not event.address.startswith("fe80:")
         )
 
-    def wait_holder(self, vip: str, node: Node, since: float = 0.0, timeout: float = 10.0) -> AddressEvent:
+    def wait_holder(self, vip: str, node: Node, since: float = 0.0, timeout: float = LIMIT_SECONDS) -> AddressEvent:
         """Wait until `node` holds `vip` and got it at or after `since` (seconds since the epoch); gives when it did.
 
         Raises LabError, with the logs and the timeline, after `timeout` seconds.
         """
         return self._wait_event(vip, node, since, timeout, held=True)
 
-    def wait_released(self, vip: str, node: Node, since: float = 0.0, timeout: float = 10.0) -> AddressEvent:
+    def wait_released(self, vip: str, node: Node, since: float = 0.0, timeout: float = LIMIT_SECONDS) -> AddressEvent:
         """Wait until `node` has lost `vip` at or after `since` and holds it no more; the rest is as in wait_holder."""
         return self._wait_event(vip, node, since, timeout, held=False)
 

@@ -14,8 +14,10 @@ from pathlib import Path
 from signal import SIGKILL, SIGSTOP, SIGTERM, Signals, pidfd_send_signal
 from typing import TYPE_CHECKING
 
+from lab.errors import LabError
 from lab.host import Host, Surroundings
 from lab.log import NodeLog
+from lab.patience import LIMIT_SECONDS, wait_until
 from lab.programs import PATH, run
 from lab.sandbox import CAPABILITIES, CHECKOUT, container, interpreter
 
@@ -109,7 +111,7 @@ class Node(Host):
                 self._container = self._lab.launcher.submit(_popen, line(info=writing), self._env, writing).result()
             finally:
                 os.close(writing)
-            assert self._container.stdout is not None and self._container.stderr is not None  # noqa: PT018, S101 - PIPE
+            assert self._container.stdout is not None and self._container.stderr is not None  # noqa: PT018 - PIPE
             self.log.follow(self._container.stdout)
             self.stderr.follow(self._container.stderr)
             told = info.read()
@@ -123,19 +125,19 @@ class Node(Host):
 
     def _await_exec(self) -> None:
         """Wait until PID 1 is the command and bwrap no more: until then the kernel throws signals for it away."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + LIMIT_SECONDS
         while self.running and time.monotonic() < deadline:
             with contextlib.suppress(OSError):
                 if Path(f"/proc/{self._pid}/exe").readlink().name != "bwrap":
                     return
             time.sleep(0.001)  # nothing tells of an exec
 
-    def stop(self, signal: Signals = SIGTERM, timeout: float = 10.0) -> int:
+    def stop(self, signal: Signals = SIGTERM, timeout: float = LIMIT_SECONDS) -> int:
         """Send PID 1 `signal` and give the container's exit status; LabError (and SIGKILL) after `timeout` seconds."""
         self._send(signal)
         return self.wait(timeout)
 
-    def wait(self, timeout: float = 10.0) -> int:
+    def wait(self, timeout: float = LIMIT_SECONDS) -> int:
         """The container's exit status (128 + N after signal N) once it has ended, and its logs are complete.
 
         Raises LabError after `timeout` seconds; the container is killed then.
@@ -187,26 +189,31 @@ class Node(Host):
         for process in Path("/proc").iterdir():
             if process.name.isdecimal():
                 with contextlib.suppress(OSError):  # it has just ended
-                    command = (
-                        (process / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
-                    )
+                    command = _command(int(process.name))
                     if command and expression.search(command) and (process / "ns/pid").stat().st_ino == inside:
                         found.append(int(process.name))
         return sorted(found)
 
-    def signal(self, pattern: str, signal: Signals) -> list[int]:
-        """Send `signal` to all processes(pattern) and give their pids; LabError when there is none."""
-        pids = self.processes(pattern)
-        if not pids:
-            raise self._lab.explain(f"{self.name} runs no process whose command line matches {pattern!r}.")
+    def signal(self, pattern: str, signal: Signals, timeout: float = LIMIT_SECONDS) -> list[int]:
+        """Send `signal` to all processes(pattern) as soon as there is one, and give their pids.
+
+        After SIGKILL they have ended. Raises LabError when there is none for `timeout` seconds: one that has just died
+        may be started again.
+        """
+        try:
+            pids = wait_until(lambda: self.processes(pattern), pattern, timeout)
+        except LabError:
+            raise self._lab.explain(f"{self.name} runs no process whose command line matches {pattern!r}.") from None
         if signal is SIGKILL:
             # Stopped first, so that none sees another die and has the time to clean up.
             _send_all(pids, SIGSTOP)
         _send_all(pids, signal)
+        if signal is SIGKILL:
+            wait_until(lambda: not any(map(_command, pids)), f"the end of {pattern!r}")
         return pids
 
     def enter(
-        self, command: Sequence[str], *, check: bool = True, timeout: float = 10.0
+        self, command: Sequence[str], *, check: bool = True, timeout: float = LIMIT_SECONDS
     ) -> subprocess.CompletedProcess[str]:
         """Run `command` in the container, with its environment and capabilities, as `docker exec` does."""
         allowed = "".join(f",+{name.lower()}" for name in self._capabilities)
@@ -255,6 +262,13 @@ def _popen(line: Sequence[str], env: Mapping[str, str], info: int) -> subprocess
         pass_fds=(info,),
         start_new_session=True,
     )
+
+
+def _command(pid: int) -> str:
+    """Its command line; nothing when it has ended, waited for or not."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+    return ""
 
 
 def _send_all(pids: Iterable[int], signal: Signals) -> None:

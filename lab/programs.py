@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
+from lab.patience import LIMIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +43,7 @@ def run(
     text: str | None = None,
     env: Mapping[str, str] | None = None,
     check: bool = True,
-    timeout: float = 10.0,
+    timeout: float = LIMIT_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """Run `command` to its end, with `text` as its input and nothing but PATH and `env` in its environment.
 

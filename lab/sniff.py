@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lab.host import BRIDGE
 from lab.namespace import LoopInside
+from lab.patience import LIMIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ class Sniffer:
             return tuple(self._adverts)
 
     def wait_advert(
-        self, node: Host, *, priority: int | None = None, since: float = 0.0, timeout: float = 10.0
+        self, node: Host, *, priority: int | None = None, since: float = 0.0, timeout: float = LIMIT_SECONDS
     ) -> Advert:
         """The first advert of `node`, of that priority if one is named, at or after `since` (seconds since the epoch).
 

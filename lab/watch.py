@@ -104,7 +104,7 @@ class Watch:
                 for key, _ in self._selector.select():
                     if key.data is None:
                         return
-                    assert isinstance(key.fileobj, socket.socket)  # noqa: S101 - what was registered
+                    assert isinstance(key.fileobj, socket.socket)
                     self._receive(key.data, key.fileobj)
         except Exception as error:  # noqa: BLE001 - ENOBUFS, say: the timeline is not to be trusted any more; waits tell
             with self._changed:
@@ -112,7 +112,7 @@ class Watch:
                 self._changed.notify_all()
         finally:
             for key in list(self._selector.get_map().values()):
-                assert isinstance(key.fileobj, socket.socket)  # noqa: S101 - what was registered
+                assert isinstance(key.fileobj, socket.socket)
                 key.fileobj.close()
             self._selector.close()
 

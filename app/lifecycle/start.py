@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from app.contract.environ import PREFIX
 from app.contract.errors import ConfigError, Problem
 from app.contract.paths import DEV_LOG, Layout
 from app.host.leftovers import sweep
@@ -23,7 +24,6 @@ from app.lifecycle.prepare import prepare_patiently
 from app.lifecycle.spool import prepare_spool
 from app.plan.summary import summary
 from app.render import render
-from app.settings.area import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -177,6 +177,7 @@ class SupervisedNode(Supervisor):  # type: ignore[misc]  # supervisor has no typ
         if said.get("STOPPING") == "1" and "STATUS" in said:
             self._give_up(said["STATUS"])
         elif said.get("READY") == "1":
+            self._intake.forwarder_is_ready()
             self._start_the_rest()
         elif "X_OPEN" in said:
             self._open_gates(said["X_OPEN"].split())

@@ -42,6 +42,13 @@ def parse_vip(text: str) -> Vip:
         raise ValueError(f"ADDRESS[/PREFIX[/LINK]] with a prefix of 1–{address.max_prefixlen} for IPv{address.version}")
     if len(rest) == 2 and not re.fullmatch(LINK_PATTERN, rest[1]):
         raise ValueError(VIP_FORM)
+    network = ipaddress.ip_network(f"{address}/{rest[0] if rest else address.max_prefixlen}", strict=False)
+    # In a network of two addresses both are hosts' (RFC 3021, RFC 6164).
+    has_its_own = network.prefixlen < address.max_prefixlen - 1
+    if has_its_own and address == network.network_address:
+        raise ValueError(f"a host's address, and {address} is that of the whole network {network}")
+    if has_its_own and address.version == 4 and address == network.broadcast_address:
+        raise ValueError(f"a host's address, and {address} is the broadcast address of {network}")
     return Vip(address, int(rest[0]) if rest else None, rest[1] if len(rest) == 2 else None)
 
 

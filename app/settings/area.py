@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
+from app.contract.environ import PREFIX
 from app.contract.errors import Problem
 from app.settings.text import Text
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
     from pydantic_settings import PydanticBaseSettingsSource
-
-PREFIX = "KA_"
 
 
 class NotUsableError(AttributeError):

@@ -5,22 +5,22 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.contract.errors import Problem
-from app.settings.area import PREFIX
-from app.settings.text import on_one_line
+from app.contract.environ import FILE_SUFFIX, PREFIX, on_one_line, unquoted, value_in_file
+from app.contract.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-FILE_SUFFIX = "_FILE"
-
 #: What Kubernetes injects for a Service in the same namespace that is called ``ka`` or ``ka-something``
-#: (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
+#: (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables). Known by name and value:
+#: KA_CHECK_PORT=80 is somebody's slip, and a node that ignored it would run without its check.
+_URL, _ADDRESS, _NUMBER = r"(?:tcp|udp|sctp)://[0-9a-fA-F.:\[\]]+:[0-9]+", r"[0-9a-fA-F.:]+", r"[0-9]+"
+_PORT = r"PORT_[0-9]+_(?:TCP|UDP|SCTP)"
 _SERVICE_LINK = re.compile(
-    r"KA_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+    rf"KA_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST={_ADDRESS}|SERVICE_PORT(?:_[A-Z0-9_]+)?={_NUMBER}|PORT={_URL}|{_PORT}={_URL}|"
+    rf"{_PORT}_PROTO=(?:tcp|udp|sctp)|{_PORT}_PORT={_NUMBER}|{_PORT}_ADDR={_ADDRESS})"
 )
 
 
@@ -50,36 +50,15 @@ def clean(environ: Mapping[str, str], known: Collection[str]) -> Cleaned:
             if text and unquoted(environ.get(base, "")):
                 problems.append(Problem(base, f"cannot be set together with {name}; leave one of them out"))
             elif text:
-                _read_file(name, base, text, values, problems)
-        elif _SERVICE_LINK.fullmatch(name):
+                try:
+                    values[base] = value_in_file(name, text)
+                except ConfigError as error:
+                    problems += error.problems
+        elif _SERVICE_LINK.fullmatch(f"{name}={text}"):
             links.append(name)
         else:
             problems.append(Problem(on_one_line(name), _unknown(name, known)))
     return Cleaned(values, tuple(problems), _about_links(links))
-
-
-def unquoted(text: str) -> str:
-    """``text`` without white space around it and without one pair of quotes: docker run --env-file keeps those."""
-    text = text.strip()
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
-        return text[1:-1].strip()
-    return text
-
-
-def _read_file(name: str, base: str, path: str, values: dict[str, str], problems: list[Problem]) -> None:
-    where = on_one_line(path)
-    try:
-        # A secret's file ends with a newline more often than not, and nobody means it.
-        text = Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        problems.append(Problem(name, f"cannot read {where}: {error.strerror}; it must be a file that can be read"))
-    except UnicodeDecodeError:
-        problems.append(Problem(name, f"cannot read {where}: it is no text; it must be a text file"))
-    else:
-        if text:
-            values[base] = text
-        else:
-            problems.append(Problem(name, f"cannot use {where}: it is empty; it must hold the value of {base}"))
 
 
 def _unknown(name: str, known: Collection[str]) -> str:

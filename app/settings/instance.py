@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.contract.environ import PREFIX
 from app.settings.addresses import Addresses
-from app.settings.area import PREFIX, Area
 from app.settings.checks import Checks
 from app.settings.node import INSTANCE_PATTERN
 from app.settings.peers import Peers
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from app.settings.addresses import Vip
+    from app.settings.area import Area
 
 #: The instance of the plain variables.
 MAIN = "main"

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic_core import PydanticCustomError, core_schema
 
+from app.contract.environ import on_one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,11 +28,6 @@ LONGEST_SHOWN = 60
 
 TRUE_WORDS = ("true", "yes", "on", "1")
 FALSE_WORDS = ("false", "no", "off", "0")
-
-
-def on_one_line(found: str) -> str:
-    """A text as it can be printed: control characters escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in found)
 
 
 def shown(found: str) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab.engine import BASE_IMAGE, IMAGE, ROOT, Engine, engine_answers
 from lab.errors import LabError
-from tests.image.engine import BASE_IMAGE, IMAGE, ROOT, Engine, engine_answers
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -29,11 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def image() -> str:
     """The image of this checkout; what has not changed comes from the engine's cache, so it is made every time.
 
-    Skips where there is no engine, with one sentence; but on CI fails, which must not skip quietly.
+    Skips where there is no engine, with one sentence; but on CI fails, which must not skip quietly. .ci/run says
+    IMAGE_TESTS=elsewhere on its fresh machine, which has no engine, because it runs these tests beside that.
     """
     if not engine_answers():
         sentence = "no Docker Engine answers, so the image is not tested; make engine starts one"
-        if os.environ.get("CI"):
+        if os.environ.get("CI") and os.environ.get("IMAGE_TESTS") != "elsewhere":
             pytest.fail(sentence, pytrace=False)
         pytest.skip(sentence)
     for script, *arguments in (["base-image", BASE_IMAGE], ["build-image", "--quiet"]):

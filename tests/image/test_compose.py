@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from lab import wait_until
+from lab.engine import CAPABILITIES, ROOT, Engine, docker
 from lab.errors import LabError
 from lab.log import NodeLog
-from tests.image.engine import CAPABILITIES, ROOT, Engine, docker, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +93,7 @@ def readme(tmp_path: Path) -> Path:
 def test_own_file_moves_the_vip_when_a_back_end_stops_and_when_it_returns(compose: Path) -> None:
     project = Project(compose, OWN_FILE)
     with project.up(), project.log("client") as client:
-        client.wait_for(" web1$", 20)
+        client.wait_for(" web1$")
         mark = client.mark()
         # As the file's own first lines say.
         project("stop", "web1")
@@ -137,7 +138,7 @@ def test_readme_file_runs(compose: Path, readme: Path, engine: Engine) -> None:
         log.wait_for("Entering FAULT STATE|Startup complete")
         node = project("ps", "--quiet", "keepalived")
         # Nothing answers at its URL here: it says so, holds nothing, and is well.
-        said = wait_until(lambda: docker("exec", node, "ka", "health"), 5, "ka health")
+        said = wait_until(lambda: docker("exec", node, "ka", "health"), "ka health")
         assert said == "main is FAULT, priority 254"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.image.engine import BASE_IMAGE, IMAGE, ROOT, docker
+from lab.engine import BASE_IMAGE, IMAGE, ROOT, docker
 
 #: Bytes above the base, uncompressed. The packages and a virtual environment with pip, installed plainly, take 150 MB.
 LIMIT = 85_000_000

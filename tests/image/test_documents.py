@@ -8,7 +8,7 @@ import yaml
 
 from app.lifecycle.start import NEEDED_CAPABILITIES
 from app.settings import load
-from tests.image.engine import CAPABILITIES, RESTRICTED, ROOT
+from lab.engine import CAPABILITIES, RESTRICTED, ROOT
 
 IMAGE_DOC = (ROOT / "docs" / "image.md").read_text(encoding="utf-8")
 

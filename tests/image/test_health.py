@@ -7,10 +7,11 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from tests.image.engine import RESTRICTED, environment, wait_until
+from lab import wait_until
+from lab.engine import RESTRICTED, environment
 
 if TYPE_CHECKING:
-    from tests.image.engine import Container, Engine
+    from lab.engine import Container, Engine
 
 VALUES = {
     "KA_TRACK_IFACE": "auto",
@@ -26,7 +27,7 @@ TWO_FAILURES = 2 * (5 + 3) + 2
 
 def wait_health(node: Container, status: str, limit: float) -> None:
     """Returns when the engine calls ``node`` that."""
-    wait_until(lambda: node.health == status, limit, f"{node.name} is {status}\n{node.report()}")
+    wait_until(lambda: node.health == status, f"{node.name} is {status}\n{node.report()}", limit)
 
 
 def last_words(node: Container) -> str:

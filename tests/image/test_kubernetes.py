@@ -15,10 +15,10 @@ import yaml
 from app.lifecycle.start import NEEDED_CAPABILITIES
 from app.settings import load
 from app.settings.node import ThisNode
-from tests.image.engine import CAPABILITIES, ROOT, capabilities, environment
+from lab.engine import CAPABILITIES, ROOT, capabilities, environment
 
 if TYPE_CHECKING:
-    from tests.image.engine import Engine
+    from lab.engine import Engine
 
 EXAMPLE = ROOT / "deploy" / "kubernetes" / "example"
 VERSIONS = ("1.30", "1.32", "1.34", "1.36")

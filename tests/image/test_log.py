@@ -6,10 +6,10 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from tests.image.engine import RESTRICTED, docker, environment
+from lab.engine import RESTRICTED, docker, environment
 
 if TYPE_CHECKING:
-    from tests.image.engine import Container, Engine
+    from lab.engine import Container, Engine
 
 VALUES = {
     "KA_TRACK_IFACE": "auto",

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.image.engine import CAPABILITIES, IMAGE, RESTRICTED, capabilities, environment
+from lab.engine import CAPABILITIES, IMAGE, RESTRICTED, capabilities, environment
 
 EXIT_CONFIG = 78
 #: A terminal's height: the operator sees the first line of what is wrong without scrolling.

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.host import machine
-from tests.image.engine import CAPABILITIES, RESTRICTED, Engine, docker, environment
+from lab.engine import CAPABILITIES, RESTRICTED, Engine, docker, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.image.engine import Container
+    from lab.engine import Container
 
 SECRET = "s3cr3t.A"
 URL_SECRET = "s3cr3t.B"

@@ -12,19 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from app.peers.watch import HOLD_ROUNDS, HOLD_SECONDS
-from lab import LabError
+from lab import LIMIT_SECONDS, LabError, wait_until
 from lab.namespace import inside
+from lab.pair import VIP, wait_state
 from lab.programs import PATH
-from lab.sandbox import interpreter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
     from lab import Host, Lab, Node
 
-VIP, VIP6 = "203.0.113.10", "2001:db8::10"
 NAME = "nodes.fleet.example"
 REFRESH = 1.0
 #: Seconds that a node which has just been listed waits before it takes part.
@@ -40,12 +38,6 @@ FLEET = {
     "KA_UNICAST_PEERS": f"dns:{NAME}",
     "KA_PEER_REFRESH": f"{REFRESH:g}",
 }
-
-#: Seconds without a master that VRRP itself takes (RFC 5798 §6.1) with adverts every second: for a master that says
-#: goodbye the skew, for one that cannot three adverts and the skew; the rest is for a busy machine.
-GOODBYE, SILENCE = 0.3, 3.8
-#: Two nodes of neighbouring priority wake within 4 ms of each other: the first advert settles who is master.
-SETTLING = 0.1
 
 
 class NameServer:
@@ -106,15 +98,14 @@ class NameServer:
 
     def _await(self, addresses: set[str] | None) -> None:
         """Wait for that answer; for any, if None."""
-        deadline = time.monotonic() + 5
-        answer: set[str] | None = set()
-        while time.monotonic() < deadline:
+
+        def said() -> bool:
             with contextlib.suppress(OSError):
                 answer = inside(self.host.namespace, self._ask)
-                if addresses is None or answer == addresses:
-                    return
-            time.sleep(0.01)  # nothing tells of it
-        raise LabError(f"The name server did not say {addresses} within 5 s, but {answer}.")
+                return addresses is None or answer == addresses
+            return False
+
+        wait_until(said, f"the name server's answer {addresses}")
 
     def _ask(self) -> set[str]:
         """The server's answer for NAME, both families."""
@@ -162,27 +153,6 @@ def spans(lab: Lab, vip: str, ends: dict[str, list[float]] | None = None) -> lis
     return sorted(cut, key=lambda span: span.start)
 
 
-def overlaps(found: Iterable[Span]) -> list[tuple[Span, Span, float]]:
-    """Pairs that were master at once, and for how many seconds."""
-    ordered = list(found)
-    return [
-        (one, other, min(one.end, other.end) - other.start)
-        for number, one in enumerate(ordered)
-        for other in ordered[number + 1 :]
-        if other.start < one.end
-    ]
-
-
-def gaps(found: Iterable[Span]) -> list[float]:
-    """The seconds without a master."""
-    result, last = [], None
-    for span in found:
-        if last is not None and span.start > last:
-            result.append(span.start - last)
-        last = max(span.end, last or 0.0)
-    return result
-
-
 class Fleet:
     """Nodes with one environment, and the name server that lists them."""
 
@@ -209,35 +179,19 @@ class Fleet:
         self.died.setdefault(node.name, []).append(time.time())
         node.power_off()
 
-    def master(self, *, other_than: Node | None = None, timeout: float = 10.0) -> Node:
+    def master(self, *, other_than: Node | None = None) -> Node:
         """The only master, once there is one."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
+
+        def single() -> Node | None:
             now = time.time()
             holders = [span.node for span in self.spans() if span.end >= now]
             if len(holders) == 1 and (other_than is None or holders[0] != other_than.name):
                 return self.lab.nodes[holders[0]]
-            time.sleep(0.01)  # any of them may be it
-        raise self.lab.explain(f"There was no single master of {VIP} within {timeout:g} s.")
+            return None
+
+        return wait_until(single, f"a single master of {VIP}")
 
     def wait_part(self, *nodes: Node) -> None:
         """Wait until these nodes take part."""
         for node in nodes:
-            wait_state(node, "BACKUP", "MASTER", timeout=HOLD + 15)
-
-
-def wait_state(node: Node, *states: str, timeout: float = 10.0) -> None:
-    """Wait until `ka health` says one of these states of the node's instances."""
-    deadline = time.monotonic() + timeout
-    said = ""
-    while time.monotonic() < deadline:
-        said = node.enter(ka("health"), check=False).stdout
-        if any(f" is {state}," in said for state in states):
-            return
-        time.sleep(0.05)  # nothing tells of it
-    raise LabError(f"{node.name} was not {' or '.join(states)} within {timeout:g} s, but: {said}")
-
-
-def ka(*arguments: str) -> list[str]:
-    """The command line of `ka`, in a node."""
-    return [str(interpreter()), "-m", "app", *arguments]
+            wait_state(node, "BACKUP", "MASTER", timeout=HOLD + LIMIT_SECONDS)

@@ -7,6 +7,8 @@ import select
 import time
 from typing import TYPE_CHECKING, Self
 
+from lab import LIMIT_SECONDS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -28,7 +30,7 @@ class Fifo:
     def __exit__(self, *_: object) -> None:
         os.close(self._handle)
 
-    def wait_for(self, text: str, timeout: float = 10.0) -> None:
+    def wait_for(self, text: str, timeout: float = LIMIT_SECONDS) -> None:
         """Wait until `text` has been written; AssertionError after `timeout` seconds, or when it was something else."""
         deadline = time.monotonic() + timeout
         written = ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.nodes import VIP, VIP6, make_pair, placed, start_pair
+from lab.pair import VIP, VIP6, make_pair, placed, start_pair
 
 if TYPE_CHECKING:
     from lab import Host, Lab

@@ -1,4 +1,4 @@
-"""From a fault to the verdict: never longer than the formula of docs/checks.md."""
+"""From a fault to the verdict, and what is said of it; bench/checks.py holds the time against docs/checks.md."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.faults import FAULTS, HTTP, HTTPS, NAMED, Faults
-from tests.lab.nodes import ENVIRONMENT
+from lab.faults import FAULTS, HTTP, HTTPS, NAMED, Faults
+from lab.pair import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from lab import Lab, Node
 
 INTERVAL, TIMEOUT, FAST, FALL = 0.5, 0.3, 0.1, 3
-LIMIT = (FALL - 1) * FAST + INTERVAL + TIMEOUT + 0.05
-#: Of a machine that does other things too; bench/checks.py has none.
-SLACK = 0.3
 
 CHECK = {
     **ENVIRONMENT,
@@ -56,17 +53,15 @@ def faults(node: Node, tmp_path: Path) -> Iterator[Faults]:
 
 
 @pytest.mark.parametrize("url", [HTTP, HTTPS, NAMED])
-def test_every_fault_is_noticed_in_time_and_said(node: Node, faults: Faults, tmp_path: Path, url: str) -> None:
+def test_every_fault_is_noticed_and_said(node: Node, faults: Faults, tmp_path: Path, url: str) -> None:
     tls = {"KA_CHECK_CA_FILE": faults.ca_file} if url == HTTPS else {}
     node.start({**CHECK, **tls, "KA_ENABLE_CHECK": url}, data=tmp_path / "data", binds=faults.binds)
     faults.wait_verdict("0")
     for fault in (fault for fault, broken in FAULTS.items() if broken == url):
-        for _round in range(3):
-            # Right after the probe that made it up: the longest way to the next one.
-            mark = node.log.mark()
-            began = faults.cause(fault)
-            assert faults.wait_verdict("1") - began < LIMIT + SLACK
-            node.log.wait_for(f"http-checker.*: DOWN after {FALL} failures: {REASONS[fault]}", since=mark)
-            faults.mend()
-            faults.wait_verdict("0")
+        mark = node.log.mark()
+        faults.cause(fault)
+        faults.wait_verdict("1")
+        node.log.wait_for(f"http-checker.*: DOWN after {FALL} failures: {REASONS[fault]}", since=mark)
+        faults.mend()
+        faults.wait_verdict("0")
     assert node.stderr.text == ""

@@ -9,15 +9,15 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import TYPE_CHECKING
 
+from lab.pair import ENVIRONMENT, GUARD, HTTP_CHECKER, KEEPALIVED, VIP, placed
 from lab.programs import PATH
 from lab.sandbox import CHECKOUT
-from tests.lab.nodes import ENVIRONMENT, GUARD, HTTP_CHECKER, KEEPALIVED, VIP, placed
 
 if TYPE_CHECKING:
     from lab import Lab, Node
 
 #: Seconds: supervisord tries four times, with pauses of one, two and three seconds.
-GIVES_UP_WITHIN = 30.0
+GIVES_UP_WITHIN = 60.0
 
 REAL = "/opt/real/keepalived"
 

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.nodes import ENVIRONMENT, NO_CHECK, VIP, make_pair, placed, start_pair
+from lab.pair import ENVIRONMENT, NO_CHECK, VIP, make_pair, placed, start_pair, wait_goodbye
 
 if TYPE_CHECKING:
     from lab import Lab
-
-#: A tenth of this is what bench/ asks for (seconds).
-PROMPTLY = 1.0
 
 
 def test_the_first_master_has_the_higher_priority(lab: Lab) -> None:
@@ -53,9 +50,9 @@ def test_sigterm_of_the_master_hands_over_and_ends_with_0(lab: Lab) -> None:
     pair.start()
     pair.n2.log.wait_for(r"Keepalived_vrrp.* Entering BACKUP STATE", since=mark)
     assert lab.timeline() == before
-    stopped = time.time()
+    adverts, stopped = lab.sniff(), time.time()
     assert pair.n1.stop() == 0
-    assert pair.wait_moved(pair.n2, stopped) < stopped + PROMPTLY
+    wait_goodbye(lab, adverts, pair.n1, pair.n2, since=stopped)
     assert placed(pair.n1) == set()
     assert pair.n1.stderr.text == ""
     started = time.time()

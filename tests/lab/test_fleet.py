@@ -9,21 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.fleet import (
-    FLEET,
-    GOODBYE,
-    HOLD,
-    NAME,
-    SETTLING,
-    SILENCE,
-    VIP,
-    VIP6,
-    Fleet,
-    NameServer,
-    gaps,
-    overlaps,
-    wait_state,
-)
+from lab import wait_until
+from lab.pair import VIP6, wait_goodbye, wait_state
+from tests.lab.fleet import FLEET, NAME, Fleet, NameServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,25 +35,22 @@ def fleet(lab: Lab, names: NameServer, request: pytest.FixtureRequest) -> Fleet:
     return Fleet(lab, names, [lab.add_node(f"n{number}") for number in range(1, request.param + 1)], dict(FLEET))
 
 
-def wait_peers(node: Node, *others: str, timeout: float = 10.0) -> None:
+def wait_peers(node: Node, *others: str) -> None:
     """Wait until `node` sends its adverts to these addresses and no others."""
-    deadline = time.monotonic() + timeout
-    found: list[str] = []
-    while time.monotonic() < deadline:
+
+    def sends() -> bool:
         words = node.read(CONFIG).split()
         start = words.index("unicast_peer") + 2
-        found = words[start : words.index("}", start)]
-        if set(found) == set(others):
-            return
-        time.sleep(0.05)  # nothing tells of it
-    raise AssertionError(f"{node.name} sends to {found}, not to {others}")
+        return set(words[start : words.index("}", start)]) == set(others)
+
+    wait_until(sends, f"{node.name} that sends to {others}")
 
 
 @pytest.mark.parametrize("fleet", [5], indirect=True)
 def test_five_nodes_with_one_environment_have_one_master(fleet: Fleet) -> None:
     fleet.names.say(*fleet.nodes)
     fleet.start(*fleet.nodes)
-    first = fleet.master(timeout=HOLD + 15)
+    first = fleet.master()
     fleet.wait_part(*fleet.nodes)
     priorities = {line for node in fleet.nodes for line in node.read(CONFIG).splitlines()}
     assert {f"    priority {priority}" for priority in range(250, 255)} <= priorities
@@ -79,10 +64,8 @@ def test_five_nodes_with_one_environment_have_one_master(fleet: Fleet) -> None:
     fleet.power_off(third)
     fourth = fleet.master(other_than=third)
     last = next(node for node in fleet.nodes if node not in {first, second, third, fourth})
-    removed = time.time()
     fleet.names.say(last)
     assert fleet.master(other_than=fourth) is last
-    assert max(gaps(fleet.spans(removed)), default=0) < GOODBYE
 
     # They come back, and the VIP stays where it is.
     third.power_on()
@@ -92,11 +75,7 @@ def test_five_nodes_with_one_environment_have_one_master(fleet: Fleet) -> None:
     fleet.wait_part(first, second, third, fourth)
     assert [span.node for span in fleet.spans(back)] == [last.name]
     last.stop()
-    assert fleet.master(other_than=last, timeout=5)
-
-    found = fleet.spans()
-    assert all(seconds < SETTLING for _, _, seconds in overlaps(found)), found
-    assert all(gap < SILENCE for gap in gaps(found)), found
+    assert fleet.master(other_than=last)
 
 
 @pytest.mark.parametrize("fleet", [2], indirect=True)
@@ -104,7 +83,7 @@ def test_a_node_takes_part_only_while_the_others_know_of_it(fleet: Fleet) -> Non
     n1, n2 = fleet.nodes
     fleet.names.say(n1)
     fleet.start(n1)
-    assert fleet.master(timeout=HOLD + 10) is n1
+    assert fleet.master() is n1
     wait_peers(n1, "127.0.0.1")
 
     # The second one is not listed yet. It would hear nobody: it must not become master, however long that takes.
@@ -113,31 +92,28 @@ def test_a_node_takes_part_only_while_the_others_know_of_it(fleet: Fleet) -> Non
     wait_state(n2, "FAULT")
 
     # The first one is no longer alone, and does not let go of its VIP for that.
-    listed = time.time()
     fleet.names.say(n1, n2)
     wait_peers(n1, n2.ipv4)
-    part = n2.log.wait_for("it takes part", timeout=HOLD + 10)
-    assert part.time - listed > HOLD - 0.1
+    n2.log.wait_for("it takes part")
     wait_state(n2, "BACKUP")
 
     # A backup that is taken off the list takes no part any more before the others fall silent.
     mark = n2.log.mark()
     fleet.names.say(n1)
-    off = n2.log.wait_for("it takes no part", since=mark)
+    n2.log.wait_for("it takes no part", since=mark)
     wait_state(n2, "FAULT")
     wait_peers(n1, "127.0.0.1")
-    assert time.time() > off.time
     assert [span.node for span in fleet.spans()] == ["n1"]
 
     # It is listed again, and takes over when it should.
     mark = n2.log.mark()
     fleet.names.say(n1, n2)
-    n2.log.wait_for("it takes part", timeout=HOLD + 10, since=mark)
+    n2.log.wait_for("it takes part", since=mark)
     wait_peers(n1, n2.ipv4)
     wait_state(n2, "BACKUP")
-    stopped = time.time()
+    adverts, stopped = fleet.lab.sniff(), time.time()
     n1.stop()
-    assert fleet.lab.wait_holder(VIP, n2, since=stopped).time - stopped < GOODBYE
+    wait_goodbye(fleet.lab, adverts, n1, n2, since=stopped)
     assert [span.node for span in fleet.spans()] == ["n1", "n2"]
 
 
@@ -150,7 +126,7 @@ def test_a_name_server_that_fails_changes_nothing(fleet: Fleet) -> None:
         node.stderr.wait_for(f"KA_UNICAST_PEERS: waiting for dns:{NAME} to have an address")
     fleet.names.start()
     fleet.names.say(n1, n2)
-    master = fleet.master(timeout=HOLD + 15)
+    master = fleet.master()
     fleet.wait_part(n1, n2)
 
     fleet.names.stop()
@@ -162,8 +138,8 @@ def test_a_name_server_that_fails_changes_nothing(fleet: Fleet) -> None:
     n1.log.wait_for(r"reload\[1\]: nothing has changed")
     # Nor does it matter that the watch of the peers itself is started again; the log may fold its second complaint.
     mark = n2.log.mark()
-    n2.signal(r"watch_peers\.py", SIGTERM)
-    n2.log.wait_for("has no answer", since=mark, timeout=30)
+    n2.signal(r"peers/watch\.py", SIGTERM)
+    n2.log.wait_for("has no answer", since=mark)
     assert sum("has no answer" in line.text for line in n1.log.lines) == 1
     fleet.names.start()
     n1.log.wait_for(f"dns:{NAME} answers again")
@@ -178,7 +154,7 @@ def test_ipv6_peers_by_name(fleet: Fleet) -> None:
     adverts = fleet.lab.sniff()
     fleet.names.say(n1, ipv6=True)
     fleet.start(n1)
-    fleet.lab.wait_holder(VIP6, n1, timeout=HOLD + 10)
+    fleet.lab.wait_holder(VIP6, n1)
     fleet.names.say(n1, n2, ipv6=True)
     fleet.start(n2)
     fleet.wait_part(n2)
@@ -187,7 +163,7 @@ def test_ipv6_peers_by_name(fleet: Fleet) -> None:
     assert advert.priority == 254
     stopped = time.time()
     n1.stop()
-    assert fleet.lab.wait_holder(VIP6, n2, since=stopped).time - stopped < GOODBYE
+    wait_goodbye(fleet.lab, adverts, n1, n2, VIP6, since=stopped)
     assert [(event.node, event.added) for event in fleet.lab.timeline(VIP6)] == [
         *(("n1", True), ("n1", False), ("n2", True))
     ]
@@ -200,7 +176,7 @@ def test_a_name_may_stand_for_the_other_node_alone(fleet: Fleet) -> None:
     n1, n2 = fleet.nodes
     fleet.names.say(n2)
     n1.start({**FLEET, "KA_PRIORITY": "254"}, binds=fleet.names.binds)
-    n1.log.wait_for("this node is not listed: it takes part with a priority of its own", timeout=HOLD + 10)
+    n1.log.wait_for("this node is not listed: it takes part with a priority of its own")
     assert fleet.master() is n1
     n2.start({**FLEET, "KA_PRIORITY": "253", "KA_UNICAST_PEERS": n1.ipv4})
     wait_state(n2, "BACKUP")

@@ -1,28 +1,31 @@
-"""The issue's large numbers, once each; `python -m bench` has the figures."""
+"""Large numbers, once each; `python -m bench` has the figures."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
-from bench.fleet import FAST, VIP, cut_link, large_rows, rendered
+from lab.large import fail_overs, rendered
+from lab.pair import NO_CHECK, VIP, start_pair
 
 if TYPE_CHECKING:
     from lab import Lab
 
 
-def test_a_large_environment_is_rendered_in_time(lab: Lab) -> None:
-    assert rendered(lab.add_host("h1")) < 1.5
+def test_a_large_environment_is_rendered(lab: Lab) -> None:
+    assert rendered(lab.add_host("h1"))
 
 
 def test_all_of_many_instances_fail_over_when_the_service_dies(lab_possible: None) -> None:
-    until_first, until_last = large_rows(1)
-    assert until_first.median < 500
-    assert until_last.median < 1500
+    assert len(fail_overs(1)) == 1
 
 
 def test_a_cut_link_with_the_fastest_adverts(lab: Lab) -> None:
-    n1, n2 = lab.add_node("n1"), lab.add_node("n2")
-    for node, priority in ((n1, "254"), (n2, "253")):
-        node.start({**FAST, "KA_PRIORITY": priority})
-        lab.wait_holder(VIP, n1)
-    assert sorted(cut_link(lab, n1, n2) for _ in range(5))[2] < 0.25
+    pair = start_pair(lab, **NO_CHECK, KA_ADVERT_INTERVAL="0.02")
+    for _ in range(5):
+        cut = time.time()
+        pair.n1.cut_link(keep_carrier=True)
+        lab.wait_holder(VIP, pair.n2, since=cut)
+        mended = time.time()
+        pair.n1.mend_link()
+        lab.wait_released(VIP, pair.n2, since=mended)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.nodes import ENVIRONMENT, NO_CHECK, VIP, make_pair, placed
+from lab.pair import ENVIRONMENT, NO_CHECK, VIP, make_pair, placed
 from tests.lab.tell import Fifo
 
 if TYPE_CHECKING:
@@ -189,6 +189,6 @@ def test_sigterm_during_the_trial_run_ends_the_node_at_once(lab: Lab, data: Path
     with Fifo(data / "began") as fifo:
         start(node, data)
         fifo.wait_for("began")
-        assert node.stop(timeout=5) == 0
+        assert node.stop() == 0
     assert node.log.text == node.stderr.text == ""
     assert lab.timeline(VIP) == ()

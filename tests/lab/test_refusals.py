@@ -7,9 +7,9 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lab import CAPABILITIES
+from lab import CAPABILITIES, LIMIT_SECONDS
 from lab.namespace import inside
-from tests.lab.nodes import ENVIRONMENT, KA, NO_CHECK, VIP, placed
+from lab.pair import ENVIRONMENT, KA, NO_CHECK, VIP, placed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,7 +89,7 @@ def test_sigterm_while_it_waits_for_a_peers_name_ends_it_at_once(lab: Lab) -> No
     peers = {"KA_UNICAST_PEERS": "dns:nobody.invalid", "KA_PRIORITY": "254"}
     node.start({**ENVIRONMENT, **NO_CHECK, **peers})
     node.stderr.wait_for(r"^ka: KA_UNICAST_PEERS: waiting for dns:nobody\.invalid to have an address$")
-    assert node.stop(timeout=5) == 0
+    assert node.stop() == 0
     assert lab.timeline() == ()
     assert node.log.text == ""
 
@@ -106,7 +106,7 @@ def test_sigterm_while_nobody_answers_a_look_up_ends_it_at_once(lab: Lab, tmp_pa
             binds={resolv_conf: "/etc/resolv.conf"},
         )
         asked()
-        assert node.stop(timeout=3) == 0
+        assert node.stop() == 0
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def silence(host: Host) -> Iterator[Callable[[], None]]:
 
     with inside(host.namespace, open_socket) as server:
 
-        def wait_asked(timeout: float = 10.0) -> None:
-            assert select.select([server], [], [], timeout)[0], f"nobody asked {host.name} within {timeout:g} s"
+        def wait_asked() -> None:
+            assert select.select([server], [], [], LIMIT_SECONDS)[0], f"nobody asked {host.name}"
 
         yield wait_asked

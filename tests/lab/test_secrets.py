@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.nodes import ENVIRONMENT, KEEPALIVED, VIP, ka, start_pair
+from lab.pair import ENVIRONMENT, KEEPALIVED, VIP, ka, start_pair
 
 if TYPE_CHECKING:
     from lab import Lab, Node

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.nodes import ENVIRONMENT, HTTP_CHECKER, KEEPALIVED, LOG_FORWARDER, VIP, start_pair
+from lab.pair import ENVIRONMENT, HTTP_CHECKER, KEEPALIVED, LOG_FORWARDER, VIP, start_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lab import Lab
-    from tests.lab.nodes import Pair
+    from lab.pair import Pair
 
 SEVERE = {"crit", "alert", "emerg"}
 LEVELS = {"debug", "info", "notice", "warning", "error", *SEVERE}

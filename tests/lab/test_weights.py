@@ -6,7 +6,7 @@ import time
 from signal import SIGCONT, SIGSTOP
 from typing import TYPE_CHECKING
 
-from tests.lab.nodes import HTTP_CHECKER, VIP, VIP6, ka, start_pair
+from lab.pair import HTTP_CHECKER, VIP, VIP6, ka, start_pair
 
 if TYPE_CHECKING:
     from lab import Lab

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app import __version__
-from app.contract.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError, Problem
+from app.contract.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_STOPPED, ConfigError, Problem
 from app.render import END
 from tests.unit.machine import LEAST
 
@@ -120,6 +122,52 @@ class TestEnv:
         assert ka("env").out == ka("env", "--format", "table").out
 
 
+class TestWithoutANode:
+    """Whatever is asked of a node that is not there is answered in a sentence."""
+
+    @pytest.mark.parametrize("command", ["health", "drain", "undrain", "reload"])
+    def test_it_is_said(self, ka: Ka, tmp_path: Path, command: str) -> None:
+        outcome = ka(command, KA_RUN_DIR=str(tmp_path / "run"))
+        assert outcome.status == 1
+        assert len((outcome.out + outcome.err).splitlines()) == 1
+
+    @pytest.mark.parametrize("written", ["{}", " '{}' ", '"{}"\n'])
+    def test_the_run_directory_is_read_as_by_run(self, ka: Ka, tmp_path: Path, written: str) -> None:
+        outcome = ka("reload", KA_RUN_DIR=written.format(tmp_path))
+        assert outcome.err == f"no node runs in {tmp_path}; ka run starts one, KA_RUN_DIR names another place\n"
+
+    @pytest.mark.parametrize("command", ["health", "drain", "undrain", "reload"])
+    def test_also_by_its_file(self, ka: Ka, tmp_path: Path, command: str) -> None:
+        (tmp_path / "name").write_text(f"{tmp_path}/run\n")
+        assert ka(command, KA_RUN_DIR_FILE=str(tmp_path / "name")).status == 1
+        outcome = ka(command, KA_RUN_DIR_FILE=str(tmp_path / "nosuch"))
+        assert outcome.status == EXIT_CONFIG
+        assert outcome.err.startswith(
+            f"ka: KA_RUN_DIR_FILE: cannot read {tmp_path}/nosuch: No such file or directory; "
+        )
+
+
+class TestTrouble:
+    """No traceback ever reaches an operator."""
+
+    def test_what_the_system_refuses(self, ka: Ka, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(_plan: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/run/ka-check-1")
+
+        monkeypatch.setattr("app.lifecycle.check.dry_run", refuse)
+        outcome = ka("check")
+        assert (outcome.status, outcome.err) == (EXIT_FAILED, "ka: /run/ka-check-1: No space left on device\n")
+
+    def test_a_defect(self, ka: Ka, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(_plan: object) -> None:
+            raise KeyError("s3cr3t")
+
+        monkeypatch.setattr("app.lifecycle.check.dry_run", fail)
+        outcome = ka("check")
+        assert outcome.status == EXIT_FAILED
+        assert re.fullmatch(r"ka: cannot go on, .+: KeyError in test_cli\.py, line \d+\n", outcome.err)
+
+
 class TestCommandLine:
     def test_version(self, ka: Ka, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as ended:
@@ -140,13 +188,13 @@ class TestCommandLine:
 class TestProcess:
     def test_env(self) -> None:
         process = module("env", "--format", "json")
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (EXIT_STOPPED, "")
         assert out.startswith("[\n")
 
     def test_a_problem(self) -> None:
         process = module("render", **{**LEAST, "KA_PRIORITY": "0"})
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=30)
         assert (process.returncode, out) == (EXIT_CONFIG, "")
         assert err.startswith("ka: KA_PRIORITY: cannot be 0; ")
 

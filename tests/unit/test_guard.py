@@ -71,7 +71,7 @@ class Listener:
     def __init__(self, directory: Path) -> None:
         self.pid_1 = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.pid_1.bind(str(directory / "notify"))
-        self.pid_1.settimeout(10)
+        self.pid_1.settimeout(30)
         # As in supervisord.conf: without the site's packages, which it must not need.
         command = [sys.executable, "-I", "-S", str(Path(guard.__file__)), str(directory / "notify")]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -40,6 +40,10 @@ AT_ONCE = 64
 #: after it, has gone its way.
 IN_HAND, IN_HAND_OUT, IN_HAND_FOR = 1, 4, 1.0
 
+#: One that has just started is handed all that waited for it at once, and may have printed none of it when it dies this
+#: many seconds after it said that it was ready.
+YOUNG_FOR = 0.25
+
 #: What may have been on the wire when a server went away is sent to it again: this many of the last messages, but none
 #: older than this many seconds.
 ON_THE_WIRE, ON_THE_WIRE_FOR = 8, 2.0
@@ -66,7 +70,11 @@ class Intake:
         self.output.connect(str(layout.log_input))
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
-        self._sent: deque[bytes] = deque(maxlen=64)
+        self._sent: deque[bytes] = deque(maxlen=4096)
+        #: How many lines for the standard output the forwarder of now was handed, and since when it has been ready
+        #: (monotonic seconds).
+        self._handed_out = 0
+        self._ready_at: float | None = None
         self._sent_at = 0.0
         self._recent: deque[tuple[float, Entry]] = deque(maxlen=ON_THE_WIRE)
         self._lost = 0
@@ -120,6 +128,7 @@ class Intake:
             sent = self._waiting.popleft()
             self._waiting_bytes -= len(sent)
             self._sent.append(sent)
+            self._handed_out += printed_of(sent) is not None
             self._sent_at = time.monotonic()
 
     def tick(self) -> None:
@@ -144,19 +153,28 @@ class Intake:
         for entry in entries:
             self._put(entry, now)
 
+    def forwarder_is_ready(self) -> None:
+        """The forwarder takes lines from now on."""
+        if self._ready_at is None:
+            self._ready_at = time.monotonic()
+
     def forwarder_ended(self, *, was_killed: bool) -> None:
         """Gets back what the forwarder has not read, or may have read and not queued: its successor gets it."""
         count = len(_emptied(self._input))
         again = [self._sent.pop() for _ in range(min(count, len(self._sent)))]
-        if was_killed and (count or time.monotonic() - self._sent_at < IN_HAND_FOR):
-            again += self._in_hand()
+        now = time.monotonic()
+        if was_killed and (count or now - self._sent_at < IN_HAND_FOR):
+            is_young = self._ready_at is None or now - self._ready_at < YOUNG_FOR
+            read = self._handed_out - sum(printed_of(sent) is not None for sent in again)
+            again += self._in_hand(max(read, IN_HAND_OUT) if is_young else IN_HAND_OUT)
+        self._handed_out, self._ready_at = 0, None
         for sent in again:  # the newest first
             self._waiting.appendleft(sent)
             self._waiting_bytes += len(sent)
 
-    def _in_hand(self) -> Iterator[bytes]:
-        """The last lines of each kind that were read, the newest first."""
-        forwarded, printed = IN_HAND, IN_HAND_OUT
+    def _in_hand(self, printed: int) -> Iterator[bytes]:
+        """The last lines of each kind that were read, the newest first; so many of those for the standard output."""
+        forwarded = IN_HAND
         while self._sent and (forwarded or printed):
             sent = self._sent.pop()
             if printed_of(sent) is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.checks.server import Certificates, Server, make_certificates
+from lab.web_server import Certificates, Server, make_certificates
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

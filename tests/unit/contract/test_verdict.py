@@ -52,7 +52,7 @@ def test_a_reader_and_a_kill_find_old_or_new_never_half(tmp_path: Path) -> None:
     for _round in range(5):
         writer = subprocess.Popen([sys.executable, "-P", "-c", code, path])
         try:
-            limit = time.monotonic() + 20
+            limit = time.monotonic() + 30
             while not path.exists():
                 assert time.monotonic() < limit
             for _read in range(100):

@@ -82,7 +82,7 @@ def test_a_server_that_is_not_there_yet_is_tried_again(stage: Stage) -> None:
         stage.tell("main MASTER 1")
         stage.wait_log("Connection refused, telling of main MASTER 1 again")
         taken.listen()
-        taken.settimeout(10)
+        taken.settimeout(30)
         connection, _ = taken.accept()
         with connection:
             connection.sendall(b"HTTP/1.1 204 \r\n\r\n")
@@ -92,7 +92,7 @@ def test_a_server_that_is_not_there_yet_is_tried_again(stage: Stage) -> None:
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-secret\r\n", b"HTTP/1.1 secret\r\n\r\n"])
 def test_what_is_no_http_is_no_success(stage: Stage, answer: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(30)
         stage.start(url=f"http://127.0.0.1:{server.getsockname()[1]}/secret", script=False, retry=0)
         stage.tell("main MASTER 1")
         connection, _ = server.accept()

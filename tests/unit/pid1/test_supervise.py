@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
-from app.pid1.supervise import GOODBYE, _end_group
+from app.pid1.supervise import _end_group
 
 
 def group(script: str) -> subprocess.Popen[bytes]:
@@ -31,9 +30,7 @@ def test_a_group_that_listens_has_time_to_say_goodbye() -> None:
 
 def test_a_group_that_does_not_is_killed() -> None:
     with group("trap '' TERM") as process:
-        began = time.monotonic()
         _end_group(process.pid)
-        assert GOODBYE <= time.monotonic() - began < GOODBYE + 1
         assert process.stdout is not None
         assert process.stdout.read() == b""
 

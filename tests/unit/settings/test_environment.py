@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import threading
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from pydantic import SecretStr
 
+from app.contract.environ import LARGEST_FILE, READ_SECONDS, unquoted
 from app.settings import load
 from app.settings.area import NotUsableError
-from app.settings.environment import Cleaned, clean, unquoted
+from app.settings.environment import Cleaned, clean
 from tests.unit.machine import LEAST, problems_of
 
 if TYPE_CHECKING:
@@ -107,6 +110,31 @@ class TestFiles:
         found = cleaned(KA_AUTH_PASS_FILE=str(path))
         assert said(found) == [f"KA_AUTH_PASS_FILE: cannot read {path}: it is no text; it must be a text file"]
 
+    def test_a_pipe_that_nobody_writes_to(self, tmp_path: Path) -> None:
+        path = tmp_path / "pass"
+        os.mkfifo(path)
+        found = cleaned(KA_AUTH_PASS_FILE=str(path))
+        assert said(found) == [f"KA_AUTH_PASS_FILE: cannot read {path}: it is no regular file; it must be a text file"]
+
+    def test_a_gigabyte(self, tmp_path: Path) -> None:
+        path = tmp_path / "pass"
+        with path.open("wb") as file:
+            file.truncate(1 << 30)
+        found = cleaned(KA_AUTH_PASS_FILE=str(path))
+        sentence = (
+            f"cannot use {path}: it is larger than {LARGEST_FILE // 1024} KiB; it must hold the value of KA_AUTH_PASS"
+        )
+        assert said(found) == [f"KA_AUTH_PASS_FILE: {sentence}"]
+
+    def test_a_file_system_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A stand-in for a network file system that is away: there is none on this machine."""
+        is_over = threading.Event()
+        monkeypatch.setattr("app.contract.environ._value_in_file", lambda *_: is_over.wait())
+        found = cleaned(KA_AUTH_PASS_FILE="/far/away")
+        is_over.set()
+        sentence = f"cannot read /far/away: no answer within {READ_SECONDS:g} s; it must be a file at hand"
+        assert said(found) == [f"KA_AUTH_PASS_FILE: {sentence}"]
+
     def test_an_empty_file(self, tmp_path: Path) -> None:
         path = tmp_path / "pass"
         path.write_text("\n")
@@ -159,22 +187,22 @@ class TestUnknownNames:
 class TestServiceLinks:
     """What Kubernetes sets for a Service called ``ka`` is named in a warning, and is no error."""
 
-    LINKS = (
-        "KA_PORT",
-        "KA_PORT_80_TCP",
-        "KA_PORT_80_TCP_ADDR",
-        "KA_PORT_80_TCP_PORT",
-        "KA_PORT_80_TCP_PROTO",
-        "KA_SERVICE_HOST",
-        "KA_SERVICE_PORT",
-        "KA_SERVICE_PORT_HTTP",
-        "KA_WEB_SERVICE_HOST",
-        "KA_WEB_PORT_53_UDP",
-    )
+    LINKS: ClassVar = {
+        "KA_PORT": "tcp://192.0.2.1:80",
+        "KA_PORT_80_TCP": "tcp://192.0.2.1:80",
+        "KA_PORT_80_TCP_ADDR": "192.0.2.1",
+        "KA_PORT_80_TCP_PORT": "80",
+        "KA_PORT_80_TCP_PROTO": "tcp",
+        "KA_SERVICE_HOST": "192.0.2.1",
+        "KA_SERVICE_PORT": "80",
+        "KA_SERVICE_PORT_HTTP": "80",
+        "KA_WEB_SERVICE_HOST": "2001:db8::1",
+        "KA_WEB_PORT_53_UDP": "udp://[2001:db8::1]:53",
+    }
 
     @pytest.mark.parametrize("name", LINKS)
     def test_one(self, name: str) -> None:
-        found = cleaned(**{name: "tcp://192.0.2.1:80", "KA_PRIORITY": "100"})
+        found = cleaned(**{name: self.LINKS[name], "KA_PRIORITY": "100"})
         assert found == Cleaned(
             {"KA_PRIORITY": "100"},
             (),
@@ -185,12 +213,29 @@ class TestServiceLinks:
         )
 
     def test_all_of_a_service_are_one_warning(self) -> None:
-        found = cleaned(**dict.fromkeys(self.LINKS, "tcp://192.0.2.1:80"))
+        found = cleaned(**self.LINKS)
         assert found.problems == ()
         assert found.warnings == (
             "KA_PORT and 9 more: ignored, Kubernetes sets it for a Service of that name; "
             "enableServiceLinks: false keeps it away",
         )
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("KA_CHECK_PORT", "80"),
+            ("KA_PORT", "80"),
+            ("KA_PORT", "tcp://web:80"),
+            ("KA_SERVICE_HOST", "web"),
+            ("KA_SERVICE_PORT", "http"),
+            ("KA_PORT_80_TCP_PROTO", "http"),
+        ],
+    )
+    def test_the_name_alone_is_none(self, name: str, value: str) -> None:
+        """KA_CHECK_PORT=80 was ignored as one, and the node ran without a check."""
+        found = cleaned(**{name: value})
+        assert [problem.subject for problem in found.problems] == [name]
+        assert found.warnings == ()
 
     @pytest.mark.parametrize("name", ["KA_PORTS", "KA_SERVICE", "KA_PORT_80_SPX", "KA_SERVICE_HOSTS"])
     def test_what_only_resembles_one_is_an_error(self, name: str) -> None:

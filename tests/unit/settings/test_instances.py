@@ -304,7 +304,7 @@ def test_many() -> None:
     """64 instances with 8 VIPs each: one check for all of them, and no two things of one name."""
     environ = {"KA_TRACK_IFACE": "eth0", "KA_PRIORITY": "254", "KA_ENABLE_CHECK": "http://127.0.0.1/"}
     for number in range(64):
-        vips = " ".join(f"198.18.{number}.{host}/24" for host in range(8))
+        vips = " ".join(f"198.18.{number}.{host}/24" for host in range(1, 9))
         environ |= {f"KA_INSTANCES__N{number}__INCLUDE": vips, f"KA_INSTANCES__N{number}__VRID": str(number + 1)}
     plan = plan_of(environ)
     assert len({found.name for found in plan.instances}) == 64

@@ -153,6 +153,26 @@ def test_no_vip(text: str) -> None:
         parse_vip(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("203.0.113.0/24", "203.0.113.0 is that of the whole network 203.0.113.0/24"),
+        ("203.0.113.255/24/eth0", "203.0.113.255 is the broadcast address of 203.0.113.0/24"),
+        ("203.0.113.131/30", "203.0.113.131 is the broadcast address of 203.0.113.128/30"),
+        ("2001:db8::/64", "2001:db8:: is that of the whole network 2001:db8::/64"),
+    ],
+)
+def test_a_network_is_no_vip(text: str, why: str) -> None:
+    assert refused(KA_INCLUDE=text) == f"KA_INCLUDE: cannot be {text}; it must be a host's address, and {why}"
+
+
+@pytest.mark.parametrize(
+    "text", ["203.0.113.0/31", "203.0.113.1/31", "203.0.113.255/32", "203.0.113.0", "2001:db8::/127"]
+)
+def test_a_pair_has_no_address_of_its_own(text: str) -> None:
+    assert str(parse_vip(text)) == text
+
+
 @pytest.mark.parametrize("separator", [",", " ", ", ", "\n", " ,\n\t", ",,"])
 def test_lists(separator: str) -> None:
     urls = ("http://127.0.0.1/a", "http://127.0.0.1/b", "https://[2001:db8::1]:8443/c?d=e")

@@ -259,6 +259,7 @@ def test_datagrams_for_the_forwarder(node: Node) -> None:
     assert printed_of(datagram("to1", "x")) is None
 
 
+@pytest.mark.alone  # it measures processor time
 @pytest.mark.parametrize(
     "text",
     [

@@ -14,18 +14,17 @@ import time
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError
 from lab.log import NodeLog
+from lab.patience import LIMIT_SECONDS
 from lab.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-T = TypeVar("T")
-
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 IMAGE = os.environ.get("IMAGE") or "docker-keepalived"
 BASE_IMAGE = os.environ.get("BASE_IMAGE") or "debian:trixie-slim"
 
@@ -50,16 +49,6 @@ def engine_answers() -> bool:
         return subprocess.run(["docker", "version"], check=False, capture_output=True, timeout=20).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
-
-
-def wait_until(find: Callable[[], T | None], limit: float, what: str) -> T:
-    """What ``find`` gives as soon as it gives something that is true, asked every 50 ms. Raises LabError."""
-    deadline = time.monotonic() + limit
-    while not (found := find()):
-        if time.monotonic() > deadline:
-            raise LabError(f"{what}: not within {limit:g} s")
-        time.sleep(0.05)
-    return found
 
 
 def capabilities(*names: str) -> list[str]:
@@ -116,7 +105,7 @@ class Container:
         """When its last run ended (seconds since the epoch)."""
         return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*Z", r"\1+00:00", self.state["FinishedAt"])).timestamp()
 
-    def wait_end(self, limit: float = 20) -> int:
+    def wait_end(self, limit: float = LIMIT_SECONDS) -> int:
         """Its exit status, once it has ended."""
         return int(docker("wait", self.id, limit=limit))
 
@@ -161,7 +150,7 @@ class Container:
         self.is_removed = True
         docker("rm", "--force", "--volumes", self.id)
         for follower in self._followers:
-            follower.wait(10)
+            follower.wait(LIMIT_SECONDS)
         self.log.join()
 
 
@@ -220,7 +209,9 @@ class Engine:
         """Follows the addresses of a container with a network of its own, from now on."""
         self.watch.add(container.name, f"/proc/{container.state['Pid']}/ns/net")
 
-    def wait_event(self, name: str, vip: str, *, added: bool = True, since: float = 0, limit: float = 15) -> float:
+    def wait_event(
+        self, name: str, vip: str, *, added: bool = True, since: float = 0, limit: float = LIMIT_SECONDS
+    ) -> float:
         """When ``name`` first got, or lost, ``vip`` after ``since``; seconds since the epoch."""
 
         def find() -> float | None:
@@ -239,7 +230,7 @@ class Engine:
         timeline = "".join(f"    {event}\n" for event in self.watch.events)
         return timeline + "".join(container.report() for container in self.containers)
 
-    def wait_holder(self, vip: str, machine: Machine, limit: float = 15) -> float:
+    def wait_holder(self, vip: str, machine: Machine, limit: float = LIMIT_SECONDS) -> float:
         """When ``machine`` last got ``vip`` (seconds since the epoch), once it has it and no other machine has."""
 
         def find() -> float | None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import LabError
+from lab.errors import LabError
+from lab.patience import LIMIT_SECONDS, wait_until
 from lab.programs import PATH, run
 
 if TYPE_CHECKING:
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 #: The ports of every receiver.
 UDP, TCP, TLS, RELP = 5140, 5141, 6514, 2514
 
-#: Where scripts/setup unpacks syslog-ng, whose package cannot be installed beside rsyslog's.
-SYSLOG_NG = Path(__file__).resolve().parents[2] / ".venv" / "syslog-ng"
+#: scripts/setup unpacks it: its package cannot be installed beside rsyslog's.
+SYSLOG_NG = Path(__file__).resolve().parents[1] / ".venv" / "bin" / "syslog-ng"
 
 _RSYSLOG = """
 global(workDirectory="{directory}" maxMessageSize="64k")
+main_queue(queue.type="LinkedList" queue.timeoutShutdown="30000")
 module(load="imudp") module(load="imtcp") module(load="imrelp")
 input(type="imudp" port="{udp}")
 input(type="imtcp" port="{tcp}")
@@ -110,32 +112,25 @@ class Receiver:
 
     def start(self) -> None:
         """Returns when it listens."""
-        environ = {"PATH": PATH}
         if self.kind == "rsyslog":
             command = ["rsyslogd", "-n", "-i", "NONE", "-f", str(self._config)]
         else:
-            libraries = SYSLOG_NG / "usr/lib/syslog-ng"
-            modules = next(libraries.glob("[0-9]*"))
-            others = SYSLOG_NG.glob("usr/lib/*-linux-gnu*")
-            environ["LD_LIBRARY_PATH"] = ":".join(str(path) for path in (libraries, *others))
-            command = [str(SYSLOG_NG / "usr/sbin/syslog-ng"), "-F", "-f", str(self._config), f"--module-path={modules}"]
+            command = [str(SYSLOG_NG), "-F", "-f", str(self._config)]
             command += ["-R", str(self._directory / "persist"), "-c", str(self._directory / "control")]
             command += ["-p", str(self._directory / "pid"), "--no-caps"]
         with (self._directory / "said").open("ab") as said:
-            self._process = subprocess.Popen(
+            process = self._process = subprocess.Popen(
                 ["ip", "netns", "exec", self.host.namespace, *command],
-                env=environ,
+                env={"PATH": PATH},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 20
         listens = {TCP, TLS} | ({RELP} if self.kind == "rsyslog" else set())
-        while not listens <= self._listening():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise LabError(f"The receiver does not listen: {(self._directory / 'said').read_text()}")
-            time.sleep(0.05)  # nothing tells of a listen
+        wait_until(lambda: listens <= self._listening() or process.poll() is not None, "a receiver that listens")
+        if process.poll() is not None:
+            raise LabError(f"The receiver does not listen: {(self._directory / 'said').read_text()}")
 
     def _listening(self) -> set[int]:
         found = run(["ip", "netns", "exec", self.host.namespace, "ss", "-Hltn"]).stdout
@@ -150,7 +145,7 @@ class Receiver:
         """Stops it as a restart would; or kills it. May be called again."""
         if self._process is not None:
             (self._process.kill if kill else self._process.terminate)()
-            self._process.wait(20)
+            self._process.wait(LIMIT_SECONDS)
             self._process = None
 
     @property
@@ -165,7 +160,7 @@ class Receiver:
         names = Received.__dataclass_fields__
         return [Received(**{name: str(line.get(name, "-")) for name in names}) for line in found]
 
-    def wait_for(self, pattern: str, timeout: float = 20.0) -> Received:
+    def wait_for(self, pattern: str, timeout: float = LIMIT_SECONDS) -> Received:
         """The first line whose message ``pattern`` is found in. Raises LabError after ``timeout`` seconds."""
         expression = re.compile(pattern)
         deadline = time.monotonic() + timeout

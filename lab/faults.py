@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from lab.namespace import LoopInside
-from tests.unit.checks.server import Server, make_certificates
+from lab.patience import LIMIT_SECONDS, wait_until
+from lab.web_server import Server, make_certificates
 
 if TYPE_CHECKING:
     import ssl as _ssl
-    from collections.abc import Callable
 
     from lab import Node
 
@@ -110,19 +110,15 @@ class Faults:
             return self._node.read("run/ka/verdicts/http").strip()
         return ""
 
-    def wait_verdict(self, verdict: str, timeout: float = 15.0) -> float:
+    def wait_verdict(self, verdict: str, timeout: float = LIMIT_SECONDS) -> float:
         """When the verdict was first seen to be that, in seconds of time.monotonic."""
         path = Path(f"/proc/{self._node.pid}/root/run/ka/verdicts/http")
-        return wait_until(lambda: path.exists() and path.read_text(encoding="ascii").strip() == verdict, timeout)
 
+        def said() -> bool:
+            return path.exists() and path.read_text(encoding="ascii").strip() == verdict
 
-def wait_until(condition: Callable[[], bool], timeout: float) -> float:
-    """When `condition` was first seen to be true; AssertionError after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout:g} s"
-        time.sleep(0.001)  # files of another process have no event
-    return time.monotonic()
+        wait_until(said, f"the verdict {verdict}", timeout, pause=0.001)
+        return time.monotonic()
 
 
 def _server_context() -> _ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""Nodes as these tests want them: `ka run` with a web service behind each, told everything by KA_* variables."""
+"""Nodes as most tests want them: `ka run` with a web service behind each, told everything by KA_* variables."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab.errors import LabError
+from lab.patience import LIMIT_SECONDS, wait_until
 from lab.sandbox import interpreter
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-    from lab import Host, Lab, Node, Service
+    from lab import Host, Lab, Node, Service, Sniffer
 
 VIP, VIP6 = "203.0.113.10", "2001:db8::10"
 
@@ -65,7 +67,7 @@ class Pair:
         self.n2.start({**ENVIRONMENT, "KA_PRIORITY": PRIORITIES[1], **changes})
         self.n2.log.wait_for("Entering BACKUP STATE", since=mark)
 
-    def wait_moved(self, node: Node, since: float, *vips: str, timeout: float = 10.0) -> float:
+    def wait_moved(self, node: Node, since: float, *vips: str, timeout: float = LIMIT_SECONDS) -> float:
         """When `node` got the last of `vips` (none named: VIP) after `since` and the other node had given all up."""
         other = self.n2 if node is self.n1 else self.n1
         vips = vips or (VIP,)
@@ -102,3 +104,21 @@ def _addresses(host: Host) -> Iterator[str]:
 def ka(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs `ka` in the node, as `docker exec` does."""
     return node.enter([*KA, *arguments], check=False)
+
+
+def wait_state(node: Node, *states: str, timeout: float = LIMIT_SECONDS) -> None:
+    """Wait until `ka health` says one of these states of the node's instances."""
+
+    def said() -> bool:
+        return any(f" is {state}," in ka(node, "health").stdout for state in states)
+
+    wait_until(said, f"{node.name} as {' or '.join(states)}", timeout)
+
+
+def wait_goodbye(lab: Lab, adverts: Sniffer, old: Node, new: Node, *vips: str, since: float) -> None:
+    """Wait until `new` holds `vips` (none named: VIP) and has them because `old` said that it goes: not by silence."""
+    goodbye = adverts.wait_advert(old, priority=0, since=since)
+    for vip in vips or (VIP,):
+        taken = lab.wait_holder(vip, new, since=since)
+        if taken.time < goodbye.time:
+            raise LabError(f"{new.name} took {vip} before {old.name} said goodbye: {taken}")
