@@ -8,41 +8,23 @@ PID 1 does this within milliseconds of a death, so nothing heavy is imported her
 from __future__ import annotations
 
 import ipaddress
-import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.host.addresses import held_addresses
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-#: What keepalived, from 2.3 on and on Linux 5.18 and later, marks its addresses with (IFA_PROTO; lib/rttables.h there).
-KEEPALIVED_PROTOCOL = 18
+    from app.host.addresses import Held
 
 #: The raw sockets of this network namespace, those of programs in other containers included (proc_net_raw(5)).
 RAW_SOCKETS = (Path("/proc/net/raw"), Path("/proc/net/raw6"))
 
 #: VRRP's IP protocol number as those tables have it: after the colon of the local address.
 VRRP = f"{112:04X}"
-
-
-@dataclass(frozen=True)
-class Held:
-    """An address on a link of this host. ``is_marked``: a keepalived put it there, and said so."""
-
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address
-    prefix: int
-    link: str
-    is_marked: bool
-
-    def __str__(self) -> str:
-        return f"{self.address}/{self.prefix} dev {self.link}"
-
-    @property
-    def subnet(self) -> tuple[str, ipaddress.IPv4Network | ipaddress.IPv6Network]:
-        """The link and the network whose addresses depend on each other."""
-        return self.link, ipaddress.ip_network(f"{self.address}/{self.prefix}", strict=False)
 
 
 @dataclass(frozen=True)
@@ -59,7 +41,7 @@ def remove_leftovers(vips: Collection[str]) -> list[Held]:
     Raises OSError when iproute2 is not there and subprocess.CalledProcessError when the kernel refuses.
     """
     wanted = {ipaddress.ip_address(vip) for vip in vips}
-    found = [held for held in _addresses() if held.address in wanted] if wanted else []
+    found = [held for held in held_addresses() if held.address in wanted] if wanted else []
     _remove(found)
     return found
 
@@ -72,7 +54,7 @@ def sweep(vips: Collection[str]) -> Swept:
     """
     wanted = {ipaddress.ip_address(vip) for vip in vips}
     # In this order: whoever holds an address had its sockets before, so a router that starts just now is not robbed.
-    addresses = _addresses()
+    addresses = held_addresses()
     somebody_lives = _vrrp_is_spoken()
     of_others = tuple(held for held in addresses if held.is_marked and held.address not in wanted)
     removed = [held for held in addresses if held.address in wanted]
@@ -82,29 +64,9 @@ def sweep(vips: Collection[str]) -> Swept:
     return Swept(tuple(removed), of_others if somebody_lives else ())
 
 
-def parse_addresses(shown: str) -> list[Held]:
-    """The addresses in what ``ip -Numeric -json address show`` prints."""
-    return [
-        Held(
-            address=ipaddress.ip_address(info["local"]),
-            prefix=info["prefixlen"],
-            link=link["ifname"],
-            is_marked=int(info.get("protocol", "0"), 0) == KEEPALIVED_PROTOCOL,
-        )
-        for link in json.loads(shown or "[]")
-        for info in link.get("addr_info", ())
-        if "local" in info
-    ]
-
-
 def has_vrrp_socket(table: str) -> bool:
     """Whether the text of a table of raw sockets has one of VRRP."""
     return any(line.split()[1].endswith(f":{VRRP}") for line in table.splitlines()[1:])
-
-
-def _addresses() -> list[Held]:
-    shown = subprocess.run(["ip", "-Numeric", "-json", "address", "show"], check=True, capture_output=True, text=True)
-    return parse_addresses(shown.stdout)
 
 
 def _vrrp_is_spoken() -> bool:
@@ -117,13 +79,16 @@ def _remove(addresses: Iterable[Held]) -> None:
     gone = set(addresses)
     if not gone:
         return
-    before = set(_addresses())
+    before = set(held_addresses())
     _batch("del", gone & before)
-    after = set(_addresses())
+    after = set(held_addresses())
     # The first address of an IPv4 subnet takes the others with it, unless net.ipv4.conf.*.promote_secondaries is set.
     # What another keepalived gave up meanwhile is marked, or was not in the same subnet of the same link.
-    neighbours = {held.subnet for held in gone}
-    _batch("add", {held for held in before - gone - after if held.subnet in neighbours and not held.is_marked})
+    neighbours = {(held.link, held.network) for held in gone}
+    _batch(
+        "add",
+        {held for held in before - gone - after if (held.link, held.network) in neighbours and not held.is_marked},
+    )
     if stayed := after & gone:
         raise subprocess.CalledProcessError(1, "ip", stderr=f"{', '.join(map(str, stayed))} cannot be removed")
 

@@ -1,10 +1,9 @@
-"""Facts of this machine: links, addresses, default routes, names, accounts. The only place that asks the kernel."""
+"""Facts of this machine: links, default routes, names, accounts, capabilities; files for who asks."""
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
-import json
 import pwd
 import socket
 import subprocess
@@ -14,24 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.contract.errors import ConfigError, Problem
+from app.host.addresses import Link, ask_ip, links
+from app.host.files import Files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-IPInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 #: Bits of the capability sets, from linux/capability.h.
 CAPABILITIES = {"CHOWN": 0, "KILL": 5, "SETGID": 6, "SETUID": 7, "NET_BROADCAST": 11, "NET_ADMIN": 12, "NET_RAW": 13}
-
-
-@dataclass(frozen=True)
-class Link:
-    """A network link and the addresses it has now."""
-
-    name: str
-    is_loopback: bool
-    addresses: tuple[IPInterface, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +40,7 @@ class Host:
 
     ``default_links``: the link of the default route, by IP version. ``names``: the addresses of the DNS names that were
     asked for; one that has none is not in it. ``sources``: the address that this host speaks to another one from.
+    ``files``: asked when they are needed, for only the settings say which.
     """
 
     name: str
@@ -57,11 +49,12 @@ class Host:
     accounts: dict[str, Account]
     names: dict[str, tuple[IPAddress, ...]] = field(default_factory=dict)
     sources: dict[IPAddress, IPAddress] = field(default_factory=dict)
+    files: Files = field(default_factory=Files)
 
     @property
     def own_addresses(self) -> frozenset[IPAddress]:
         """Every address that some link has."""
-        return frozenset(address.ip for link in self.links for address in link.addresses)
+        return frozenset(held.address for link in self.links for held in link.addresses)
 
     def link(self, name: str) -> Link | None:
         """The link of that name."""
@@ -75,25 +68,17 @@ def observe(
 
     Raises ConfigError when iproute2 is not there.
     """
-    shown = _ip("address", "show")
-    links = tuple(
-        Link(
-            name=entry["ifname"],
-            is_loopback="LOOPBACK" in entry["flags"],
-            addresses=tuple(
-                ipaddress.ip_interface(f"{info['local']}/{info['prefixlen']}")
-                for info in entry.get("addr_info", ())
-                if "local" in info
-            ),
-        )
-        for entry in shown
-        if "ifname" in entry
-    )
-    default_links = {
-        version: routes[0]["dev"]
-        for version in (4, 6)
-        if (routes := [route for route in _ip(f"-{version}", "route", "show", "default") if "dev" in route])
-    }
+    try:
+        here = links()
+        default_links = {
+            version: routes[0]["dev"]
+            for version in (4, 6)
+            if (routes := [route for route in ask_ip(f"-{version}", "route", "show", "default") if "dev" in route])
+        }
+    except FileNotFoundError:
+        raise ConfigError(Problem("ip", "is not installed; install the package iproute2")) from None
+    except subprocess.CalledProcessError as error:
+        raise ConfigError(Problem("ip", f"cannot say what this machine has: {error.stderr.strip()}")) from None
     accounts = {entry.pw_name: Account(entry.pw_name, entry.pw_uid, entry.pw_gid) for entry in pwd.getpwall()}
     known: dict[str, tuple[IPAddress, ...]] = {}
     asked: set[IPAddress] = set()
@@ -106,9 +91,9 @@ def observe(
             if answers != (None, None):
                 known[peer] = tuple(sorted(found, key=lambda address: (address.version, int(address))))
             asked.update(found)
-    own = {address.ip for link in links for address in link.addresses}
+    own = {held.address for link in here for held in link.addresses}
     sources = {peer: source for peer in sorted(asked - own, key=str) if (source := _source(peer))}
-    return Host(socket.gethostname(), links, default_links, accounts, known, sources)
+    return Host(socket.gethostname(), here, default_links, accounts, known, sources)
 
 
 def resolve(name: str) -> set[IPAddress] | None:
@@ -135,8 +120,8 @@ def resolve(name: str) -> set[IPAddress] | None:
 def _source(peer: IPAddress) -> IPAddress | None:
     """The address that the route to ``peer`` makes this host speak from; None without a route."""
     try:
-        routes = _ip("route", "get", str(peer))
-    except ConfigError:
+        routes = ask_ip("route", "get", str(peer))
+    except (OSError, subprocess.CalledProcessError):
         return None
     source = routes[0].get("prefsrc") if routes else None
     return ipaddress.ip_address(source) if source else None
@@ -147,15 +132,3 @@ def missing_capabilities(needed: tuple[str, ...]) -> list[str]:
     status = Path("/proc/self/status").read_text(encoding="ascii")
     effective = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), 16)
     return [name for name in needed if not effective >> CAPABILITIES[name] & 1]
-
-
-def _ip(*arguments: str) -> list[dict[str, Any]]:
-    """What ``ip -json`` says."""
-    try:
-        done = subprocess.run(["ip", "-json", *arguments], check=True, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise ConfigError(Problem("ip", "is not installed; install the package iproute2")) from None
-    except subprocess.CalledProcessError as error:
-        raise ConfigError(Problem("ip", f"cannot say what this machine has: {error.stderr.strip()}")) from None
-    found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
-    return found

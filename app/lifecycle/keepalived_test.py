@@ -10,10 +10,11 @@ import tempfile
 from pathlib import Path
 
 from app.contract.errors import Problem
+from app.plan.keepalived_text import bare_lines, block_depths
 from app.render import END
 
-#: A test takes 40 ms; one that takes longer than this (seconds) hangs.
-TEST_TIMEOUT = 20
+#: A test takes 40 ms; one that takes longer than this hangs.
+TEST_LIMIT_SECONDS = 20
 
 #: What keepalived says, with status 0 or to the log alone, of parts it will not run as they were meant.
 _DISABLED = re.compile(
@@ -35,7 +36,7 @@ def test(path: Path) -> list[Problem]:
     except OSError as error:
         return [Problem("keepalived", f"cannot be run: {error.strerror}; install the package keepalived again")]
     except subprocess.TimeoutExpired:
-        return [Problem("keepalived", f"did not finish testing {path} within {TEST_TIMEOUT} s")]
+        return [Problem("keepalived", f"did not finish testing {path} within {TEST_LIMIT_SECONDS} s")]
     if status == 0:
         return [
             Problem("keepalived", f"would not run all of {path}: {line}") for line in said if _DISABLED.search(line)
@@ -64,7 +65,7 @@ def _config_test(path: Path) -> tuple[int, list[str]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=TEST_TIMEOUT,
+        timeout=TEST_LIMIT_SECONDS,
     )
     # keepalived says most things twice, once with the file and once without: the longer one says more.
     said: dict[str, str] = {}
@@ -89,12 +90,6 @@ def _config_test_as_root(path: Path) -> tuple[int, list[str]]:
 
 def _is_whole(text: str) -> bool:
     """Whether it has its end, and every brace and quotation is closed. Comments do not count."""
-    depth = 0
-    for line in text.splitlines():
-        code = re.sub(r"[#!].*", "", re.sub(r'"[^"]*"', "", line))
-        if '"' in code:
-            return False
-        depth += code.count("{") - code.count("}")
-        if depth < 0:
-            return False
-    return depth == 0 and text.endswith(END)
+    depths = block_depths(text)
+    is_closed = min(depths) == depths[-1] == 0 and not any('"' in line for line in bare_lines(text))
+    return is_closed and text.endswith(END)

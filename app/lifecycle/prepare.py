@@ -15,14 +15,12 @@ from app.settings import load
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.host.machine import Host
     from app.plan.model import Plan
-    from app.settings import Settings
     from app.settings.routes import IPAddress
 
-#: Seconds between two look-ups of a name that has no address yet, and between two lines that say so.
-LOOK_AGAIN = 1.0
-SAY_AGAIN = 10.0
+#: Between two look-ups of a name that has no address yet, and between two lines that say so.
+LOOK_AGAIN_SECONDS = 1.0
+SAY_AGAIN_SECONDS = 10.0
 
 
 def prepare(environ: Mapping[str, str], *, known_names: Mapping[str, tuple[IPAddress, ...]] | None = None) -> Plan:
@@ -30,16 +28,14 @@ def prepare(environ: Mapping[str, str], *, known_names: Mapping[str, tuple[IPAdd
 
     Raises ConfigError.
     """
-    loaded = load(environ)
-    host = observe(_peers(loaded.settings), known_names or {})
-    found = [*loaded.problems, *problems(loaded.settings, host)]
+    plan, found, unknown = _look(environ, known_names or {})
     found += [
         Problem("KA_UNICAST_PEERS", f"cannot find dns:{name}; it must be a name that has addresses in DNS")
-        for name in _unknown_names(loaded.settings, host)
+        for name in unknown
     ]
-    if found:
+    if plan is None or found:
         raise ConfigError(*found)
-    return make_plan(loaded.settings, host, loaded.warnings)
+    return plan
 
 
 def prepare_patiently(environ: Mapping[str, str]) -> Plan:
@@ -49,26 +45,25 @@ def prepare_patiently(environ: Mapping[str, str]) -> Plan:
     """
     said = float("-inf")
     while True:
-        loaded = load(environ)
-        host = observe(_peers(loaded.settings))
-        found = [*loaded.problems, *problems(loaded.settings, host)]
+        plan, found, unknown = _look(environ, {})
         if found:
             raise ConfigError(*found)
-        unknown = _unknown_names(loaded.settings, host)
-        if not unknown:
-            return make_plan(loaded.settings, host, loaded.warnings)
-        if time.monotonic() - said >= SAY_AGAIN:
+        if plan is not None:
+            return plan
+        if time.monotonic() - said >= SAY_AGAIN_SECONDS:
             names = ", ".join(f"dns:{name}" for name in unknown)
             print(f"ka: KA_UNICAST_PEERS: waiting for {names} to have an address", file=sys.stderr, flush=True)
             said = time.monotonic()
-        time.sleep(LOOK_AGAIN)
+        time.sleep(LOOK_AGAIN_SECONDS)
 
 
-def _peers(settings: Settings) -> list[IPAddress | str]:
-    """Every peer that some instance lists; a list that is itself wrong has been reported."""
-    return [peer for asked in settings.instances for peer in getattr(asked.peers, "unicast_peers", ())]
-
-
-def _unknown_names(settings: Settings, host: Host) -> list[str]:
-    names = dict.fromkeys(peer for peer in _peers(settings) if isinstance(peer, str))
-    return [name for name in names if name not in host.names]
+def _look(
+    environ: Mapping[str, str], known_names: Mapping[str, tuple[IPAddress, ...]]
+) -> tuple[Plan | None, list[Problem], list[str]]:
+    """The plan, or else what keeps it from being made: problems, and peers' names that have no address."""
+    loaded = load(environ)
+    peers = [peer for asked in loaded.settings.instances for peer in getattr(asked.peers, "unicast_peers", ())]
+    host = observe(peers, known_names)
+    found = [*loaded.problems, *problems(loaded.settings, host)]
+    unknown = [peer for peer in dict.fromkeys(peers) if isinstance(peer, str) and peer not in host.names]
+    return None if found or unknown else make_plan(loaded.settings, host, loaded.warnings), found, unknown

@@ -19,9 +19,10 @@ from app.contract.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError, Problem
 from app.contract.json_file import read_json
 from app.contract.paths import Layout
 from app.contract.peers_config import PeersConfig
-from app.contract.verdict import Verdict, write_atomically
+from app.contract.verdict import write_atomically
 from app.lifecycle import keepalived_test
 from app.lifecycle.prepare import prepare
+from app.lifecycle.run_directory import add_override_states, add_verdicts, add_vips, write_file
 from app.peers.watch import GONE_FILE
 from app.render import File, render
 
@@ -51,7 +52,8 @@ def reload(layout: Layout) -> list[str]:
         gone = [name for name in (*READERS, *FOLLOWERS) if (layout.run_dir / name).exists() and name not in now]
         if not changed and not gone:
             return []
-        _make_verdicts(layout, plan)
+        # A node that has served without a new check is not taken out before it failed.
+        add_verdicts(layout, plan, up=True)
         _test(layout, plan, changed)
         _apply(layout, plan, changed, gone)
     return [file.path for file in changed] + gone
@@ -72,20 +74,6 @@ def _last_names(layout: Layout) -> dict[str, tuple[ipaddress.IPv4Address | ipadd
     return {
         name: tuple(ipaddress.ip_address(text) for text in texts if text not in gone) for name, texts in names.items()
     }
-
-
-def _make_verdicts(layout: Layout, plan: Plan) -> None:
-    """keepalived 2.3 refuses to track what is not there, in its test already."""
-    if plan.http_checks and not layout.verdicts.exists():
-        layout.verdicts.mkdir()
-        layout.verdicts.chmod(0o775)
-        os.chown(layout.verdicts, -1, plan.siblings.gid)
-    for check in plan.http_checks:
-        verdict = Verdict(layout.verdict(check.name), check.up, check.down)
-        if not verdict.path.exists():
-            # A node that has served without this check is not taken out before it failed.
-            verdict.write(up=True)
-            os.chown(verdict.path, plan.siblings.uid, plan.siblings.gid)
 
 
 def _test(layout: Layout, plan: Plan, changed: Sequence[File]) -> None:
@@ -111,11 +99,7 @@ def _test(layout: Layout, plan: Plan, changed: Sequence[File]) -> None:
 
 def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[str]) -> None:
     """Writes what changed, and tells the programs that read it. What keepalived will look for is there before it is."""
-    for script in plan.script_checks:
-        state = layout.override_state(script.name)
-        if not state.exists():
-            state.mkdir(mode=0o755, parents=True)
-            os.chown(state, plan.script_user.uid, plan.script_user.gid)
+    add_override_states(layout, plan)
     started = [FOLLOWERS[f.path] for f in changed if f.path in FOLLOWERS and not (layout.run_dir / f.path).exists()]
     if "peers" in started:
         # This node has taken part so far; it goes on, and need not make itself known.
@@ -126,8 +110,7 @@ def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[s
     for name in gone:
         (layout.run_dir / name).unlink()
     # What keepalived gives up now it removes itself; should it die before, PID 1 still knows the old addresses.
-    old = set(layout.vips.read_text(encoding="ascii").split())
-    write_atomically(layout.vips, "\n".join(sorted(old | {str(a.address) for a in plan.addresses})) + "\n")
+    add_vips(layout, plan, before=layout.vips.read_text(encoding="ascii").split())
     restart = [READERS[file.path] for file in changed if file.path in READERS] + started
     restart += [(READERS | FOLLOWERS)[name] for name in gone]
     if restart:
@@ -137,22 +120,6 @@ def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[s
         # One that has just died reads the new file when it is started again.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             os.kill(int(layout.keepalived_pid_files[0].read_text(encoding="ascii")), signal.SIGHUP)
-
-
-def write_file(layout: Layout, file: File, plan: Plan) -> None:
-    """Writes a rendered file in one step, never readable by more than it should be."""
-    path = layout.run_dir / file.path
-    path.parent.mkdir(mode=0o755, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, not a path
-        stream.write(file.text)
-    fresh.chmod(file.mode)  # whatever the umask is
-    if file.for_siblings:
-        os.chown(fresh, -1, plan.siblings.gid)
-    elif file.for_script_user:
-        os.chown(fresh, -1, plan.script_user.gid)
-    fresh.replace(path)
 
 
 def main(run_dir: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -17,23 +16,20 @@ from typing import TYPE_CHECKING, NoReturn
 from app.contract.environ import PREFIX
 from app.contract.errors import ConfigError, Problem
 from app.contract.json_file import to_json
-from app.contract.paths import DEV_LOG, Layout, refuse_directory_of_others
-from app.contract.verdict import Heartbeat, Verdict, write_atomically
+from app.contract.paths import DEV_LOG, Layout
 from app.host.leftovers import sweep
 from app.host.machine import missing_capabilities
-from app.lifecycle import keepalived_test
+from app.lifecycle import keepalived_test, run_directory
 from app.lifecycle.prepare import prepare_patiently
-from app.lifecycle.reload import write_file
 from app.lifecycle.spool import prepare_spool
 from app.plan.summary import summary
 from app.render import render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from app.host.machine import Account
     from app.plan.model import Plan, ScriptCheck
-    from app.render import File
 
 #: What the node cannot do its work without, and what for.
 NEEDED_CAPABILITIES = {
@@ -45,8 +41,8 @@ NEEDED_CAPABILITIES = {
     "CHOWN": "to give the siblings their directories",
 }
 
-#: Seconds that the trial run of the operator's check may take, and the blocks of 512 bytes that it may print.
-TRIAL_LIMIT = 30
+#: What the trial run of the operator's check may take, and the blocks of 512 bytes that it may print.
+TRIAL_LIMIT_SECONDS = 30
 TRIAL_OUTPUT_BLOCKS = 131072
 
 
@@ -57,7 +53,7 @@ def run(environ: Mapping[str, str]) -> NoReturn:
     layout = Layout(plan.run_dir)
     opening = [*((logging.WARNING, warning) for warning in plan.warnings)]
     try:
-        write_files(plan, render(plan, show_secrets=True))
+        run_directory.make(plan, render(plan, show_secrets=True))
     except OSError as error:
         raise ConfigError(
             Problem("KA_RUN_DIR", f"cannot write {error.filename}: {error.strerror}; it must be a writable directory")
@@ -89,80 +85,6 @@ def refuse_unfit_process() -> None:
         )
 
 
-def write_files(plan: Plan, files: Sequence[File]) -> None:
-    """Makes the run directory anew. Raises OSError.
-
-    Root has no DAC_OVERRIDE here: what belongs to the siblings is made and filled first, and given away last.
-    """
-    layout = Layout(plan.run_dir)
-    layout.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-    refuse_directory_of_others(layout)
-    layout.marker.touch()
-    _clear(layout)
-    for directory in (layout.run_dir, layout.run_dir.parent):
-        _keep_others_out(directory)
-    for file in files:
-        write_file(layout, file, plan)
-    layout.vips.write_text("".join(f"{address.address}\n" for address in plan.addresses), encoding="ascii")
-    owned = [(layout.log_dir, plan.siblings)]
-    if plan.http_checks:
-        layout.verdicts.mkdir()
-        # Root's, and the siblings' by their group: a reload adds files to it, and the checker replaces them.
-        layout.verdicts.chmod(0o775)
-        for check in plan.http_checks:
-            Verdict(layout.verdict(check.name), check.up, check.down).write(up=False)
-            owned.append((layout.verdict(check.name), plan.siblings))
-        # Good until the http-checker has had its time to start.
-        Heartbeat(layout.verdicts, min(check.interval for check in plan.http_checks)).beat()
-        owned.append((layout.heartbeat, plan.siblings))
-        os.chown(layout.verdicts, -1, plan.siblings.gid)
-    for script in plan.script_checks:
-        layout.override_state(script.name).mkdir(mode=0o755, parents=True)
-        owned.append((layout.override_state(script.name), plan.script_user))
-    write_atomically(layout.drain, "0\n")
-    if plan.hooks:
-        _make_fifo(layout, plan.script_user)
-    layout.log_dir.mkdir(mode=0o755)
-    layout.dumps.mkdir(mode=0o700)
-    for path, account in owned:
-        os.chown(path, account.uid, account.gid)
-
-
-def _make_fifo(layout: Layout, reader: Account) -> None:
-    """What keepalived tells the notifier by, and what one notifier leaves to the next."""
-    layout.transitions.parent.mkdir(mode=0o755)
-    os.mkfifo(layout.transitions)
-    # The reader's as its owner, and root's by the group: root has no DAC_OVERRIDE.
-    layout.transitions.chmod(0o660)
-    os.chown(layout.transitions, reader.uid, os.getgid())
-    layout.journal.touch(mode=0o600)
-    os.chown(layout.journal, reader.uid, reader.gid)
-
-
-def _keep_others_out(directory: Path) -> None:
-    """Makes ``directory`` writable by root alone: a Kubernetes emptyDir is everybody's, and keepalived runs nothing
-    from below such a directory."""
-    state = directory.stat()
-    others_may_write = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if others_may_write and not state.st_mode & stat.S_ISVTX and state.st_uid == os.getuid():
-        directory.chmod(0o755)
-
-
-def _clear(layout: Layout) -> None:
-    """Removes what an earlier start left in the run directory; nothing else that may lie there."""
-    states = layout.override_states.glob("*")
-    notifier = layout.transitions.parent
-    logs = (layout.log_dir, layout.spool, layout.tls)
-    for path in (layout.verdicts, *states, layout.override_states, notifier, *logs, layout.dumps):
-        if path.exists():
-            os.chown(path, os.getuid(), os.getgid())
-            shutil.rmtree(path)
-    for path in layout.run_dir.glob("*"):
-        if path.name in Layout.OWN_FILES:
-            path.unlink()
-    shutil.rmtree(layout.watchdog.parent, ignore_errors=True)
-
-
 def trial(check: ScriptCheck, account: Account, run_dir: Path) -> str | None:
     """Runs the operator's check once, as it will be run; gives a warning when it fails, for a service that is
     not up yet looks the same."""
@@ -180,11 +102,11 @@ def trial(check: ScriptCheck, account: Account, run_dir: Path) -> str | None:
                 group=account.gid,
                 extra_groups=(),
             )
-            status = process.wait(TRIAL_LIMIT)
+            status = process.wait(TRIAL_LIMIT_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return f"{check.script}: had no result within {TRIAL_LIMIT} s in its trial run"
+            return f"{check.script}: had no result within {TRIAL_LIMIT_SECONDS} s in its trial run"
         if status == 0:
             return None
         output.seek(0)

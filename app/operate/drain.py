@@ -15,8 +15,8 @@ from app.operate.keepalived_dump import NoAnswerError, VrrpState, ask, held
 if TYPE_CHECKING:
     from app.contract.paths import Layout
 
-#: Seconds that the hand-over may take; it takes some milliseconds.
-PATIENCE = 5.0
+#: What the hand-over may take; it takes some milliseconds.
+DRAIN_LIMIT_SECONDS = 5.0
 EXIT_DONE = 0
 EXIT_NOT_DONE = 1
 
@@ -26,7 +26,7 @@ def drain(layout: Layout) -> tuple[int, str]:
     try:
         ask(layout)
         write_atomically(layout.drain, "1\n")
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + DRAIN_LIMIT_SECONDS
         while True:
             claims = ask(layout)
             here = held([address for claim in claims for address in claim.addresses])
@@ -34,7 +34,7 @@ def drain(layout: Layout) -> tuple[int, str]:
                 return EXIT_DONE, "drained: this node holds no VIP and takes none until ka undrain"
             if time.monotonic() > deadline:
                 does = f"holds {', '.join(sorted(here))}" if here else "still takes part"
-                return EXIT_NOT_DONE, f"not drained within {PATIENCE:g} s: this node {does}"
+                return EXIT_NOT_DONE, f"not drained within {DRAIN_LIMIT_SECONDS:g} s: this node {does}"
             time.sleep(0.01)
     except (NoAnswerError, OSError, subprocess.CalledProcessError) as error:
         return EXIT_NOT_DONE, f"cannot drain: {error}"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 EXIT_HEALTHY = 0
 EXIT_UNHEALTHY = 1
 
-#: Seconds after which a contradiction is looked at again: a node that changes its state needs some milliseconds.
-SECOND_LOOK = 0.05
+#: When a contradiction is looked at again: a node that changes its state needs some milliseconds.
+SECOND_LOOK_SECONDS = 0.05
 
 
 def health(layout: Layout) -> tuple[int, list[str]]:
@@ -26,7 +26,7 @@ def health(layout: Layout) -> tuple[int, list[str]]:
     try:
         claims, wrong = _look(layout)
         if wrong:
-            time.sleep(SECOND_LOOK)
+            time.sleep(SECOND_LOOK_SECONDS)
             claims, wrong = _look(layout)
     except NoAnswerError as error:
         return EXIT_UNHEALTHY, [str(error)]

@@ -7,10 +7,11 @@ import ipaddress
 import json
 import os
 import signal
-import subprocess
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from app.host.addresses import held_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 #: The signal that makes keepalived dump its state as JSON (keepalived(8), SIGNALS; ``keepalived --signum=JSON``).
 DUMP_SIGNAL = signal.SIGRTMIN + 2
 
-#: Seconds that a dump may take; it takes 3 ms.
-PATIENCE = 1.0
+#: What a dump may take; it takes 3 ms.
+DUMP_LIMIT_SECONDS = 1.0
 
 
 class VrrpState(enum.IntEnum):
@@ -57,7 +58,7 @@ def ask(layout: Layout) -> list[Claim]:
         os.kill(pid, DUMP_SIGNAL)
     except (OSError, ValueError):
         raise NoAnswerError("keepalived does not run") from None
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + DUMP_LIMIT_SECONDS
     while time.monotonic() < deadline:
         try:
             # The dump is not written atomically: half of one does not parse.
@@ -68,18 +69,12 @@ def ask(layout: Layout) -> list[Claim]:
             # The password is in it.
             layout.dump.unlink(missing_ok=True)
             return [_claim(entry["data"]) for entry in dump]
-    raise NoAnswerError(f"keepalived does not answer within {PATIENCE:g} s")
+    raise NoAnswerError(f"keepalived does not answer within {DUMP_LIMIT_SECONDS:g} s")
 
 
 def held(addresses: Sequence[str]) -> set[str]:
     """Those of ``addresses`` that are on a link of this host. Raises OSError or subprocess.CalledProcessError."""
-    shown = subprocess.run(["ip", "-json", "address", "show"], check=True, capture_output=True, text=True)
-    here = {
-        ipaddress.ip_address(info["local"])
-        for link in json.loads(shown.stdout or "[]")
-        for info in link.get("addr_info", ())
-        if "local" in info
-    }
+    here = {held.address for held in held_addresses()}
     return {address for address in addresses if ipaddress.ip_address(address) in here}
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.contract.log_server import LogServer
+    from app.host.files import Files
     from app.plan.model import Plan
     from app.settings.logs import Logs, Size
 
@@ -56,22 +57,22 @@ class LogPlan:
     spool_size: Size
 
 
-def log_plan(logs: Logs) -> LogPlan:
+def log_plan(logs: Logs, files: Files) -> LogPlan:
     """The plan for the log. app.plan.log_rules has seen that the files can be read."""
     tls = None
     if any(target.is_tls for target in logs.log_forward):
-        key = _text(logs.log_forward_key)
+        key = _text(files, logs.log_forward_key)
         tls = Tls(
-            ca=_text(logs.log_forward_ca),
-            cert=_text(logs.log_forward_cert),
+            ca=_text(files, logs.log_forward_ca),
+            cert=_text(files, logs.log_forward_cert),
             key=None if key is None else SecretStr(key),
             name=logs.log_forward_name,
         )
     return LogPlan(logs.log_format, logs.log_level, logs.log_forward, tls, logs.log_spool, logs.log_spool_size)
 
 
-def _text(path: Path | None) -> str | None:
-    return None if path is None else path.read_text(encoding="ascii")
+def _text(files: Files, path: Path | None) -> str | None:
+    return None if path is None else files.text(path, "ascii")
 
 
 def spool_of(plan: Plan) -> Path:

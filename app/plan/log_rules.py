@@ -49,13 +49,13 @@ def certificates_are_used(settings: Settings, _host: Host) -> Iterator[Problem]:
             yield Problem(variable, sentence)
 
 
-def ca_can_be_read(settings: Settings, _host: Host) -> Iterator[Problem]:
+def ca_can_be_read(settings: Settings, host: Host) -> Iterator[Problem]:
     """The file of KA_LOG_FORWARD_CA."""
     path = settings.logs.log_forward_ca
     if path is None:
         return
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=path.read_text(encoding="ascii"))
+        host.files.use_certificates(path)
     except OSError as error:
         yield _unusable("KA_LOG_FORWARD_CA", path, error, "certificates in PEM form")
     except ValueError as error:
@@ -63,14 +63,14 @@ def ca_can_be_read(settings: Settings, _host: Host) -> Iterator[Problem]:
         yield Problem("KA_LOG_FORWARD_CA", f"cannot use {path}: {why}; it must be certificates in PEM form")
 
 
-def key_fits_certificate(settings: Settings, _host: Host) -> Iterator[Problem]:
+def key_fits_certificate(settings: Settings, host: Host) -> Iterator[Problem]:
     """The files of KA_LOG_FORWARD_CERT and KA_LOG_FORWARD_KEY."""
     cert, key = settings.logs.log_forward_cert, settings.logs.log_forward_key
     if cert is None or key is None:
         return
     for variable, path in (("KA_LOG_FORWARD_CERT", cert), ("KA_LOG_FORWARD_KEY", key)):
         try:
-            path.read_text(encoding="ascii")
+            host.files.text(path, "ascii")
         except OSError as error:
             yield _unusable(variable, path, error, "a file that can be read")
             return
@@ -78,8 +78,7 @@ def key_fits_certificate(settings: Settings, _host: Host) -> Iterator[Problem]:
             yield Problem(variable, f"cannot use {path}: it is no text; it must be in PEM form")
             return
     try:
-        # A key that asks for its password would ask on the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, password=lambda: b"")
+        host.files.use_key(cert, key)
     except OSError as error:
         sentence = f"cannot use {key} with {cert}: {_reason(error)}; it must be the unencrypted key of that certificate"
         yield Problem("KA_LOG_FORWARD_KEY", sentence)

@@ -6,17 +6,16 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app.plan.checks import planned_check
 from app.plan.log import log_plan
 from app.plan.model import (
     FALLBACK_ACCOUNT,
     MAINTENANCE,
     OWN_ACCOUNT,
-    HttpCheck,
     Instance,
     MovingAddress,
     Plan,
     PlannedCheck,
-    ScriptCheck,
     SyncGroup,
 )
 from app.plan.peering import listed, peering_of
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from app.host.files import Files
     from app.host.machine import Host
     from app.settings import Settings
     from app.settings.addresses import Vip
@@ -59,12 +59,12 @@ def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = ()) -> P
         notify_url=settings.hooks.notify_url,
         run_dir=places.run_dir,
         data_dir=places.data_dir,
-        conf_d_digest=_digest(places.data_dir / "conf.d"),
+        conf_d_digest=_digest(host.files, places.data_dir / "conf.d"),
         # Where nothing is mounted nobody can put the file, and nobody need look for it.
-        maintenance=places.data_dir / MAINTENANCE if places.data_dir.is_dir() else None,
+        maintenance=places.data_dir / MAINTENANCE if host.files.is_directory(places.data_dir) else None,
         siblings=siblings,
         script_user=host.accounts[places.script_user] if places.script_user else siblings,
-        log=log_plan(settings.logs),
+        log=log_plan(settings.logs, host.files),
         warnings=tuple(said),
     )
 
@@ -104,10 +104,10 @@ def _link_of_subnet(vips: tuple[Vip, ...], host: Host) -> str | None:
     """The link with the narrowest subnet that holds the first VIP that any holds."""
     for vip in vips:
         found = [
-            (address.network.prefixlen, link.name)
+            (held.prefix, link.name)
             for link in host.links
-            for address in link.addresses
-            if not link.is_loopback and vip.address in address.network
+            for held in link.addresses
+            if not link.is_loopback and vip.address in held.network
         ]
         if found:
             return max(found)[1]
@@ -138,7 +138,7 @@ def _instances(
         for vips, in_adverts in ((asked.addresses.include, True), (asked.addresses.exclude, False))
         for vip in vips
     ]
-    check = _check(asked, settings, checks)
+    check = planned_check(asked, settings, checks)
     over = transports(asked, host)
     priority, reason = priority_of(asked, settings, host)
     is_auto = asked_priority(asked, settings, host) == AUTO
@@ -182,12 +182,12 @@ def _instances(
         )
 
 
-def _digest(directory: Path) -> str | None:
+def _digest(files: Files, directory: Path) -> str | None:
     """A short digest of the keepalived text in ``directory``, for a reload to see a change in it; None without any."""
-    files = sorted(directory.glob("*.conf"))
-    if not files:
+    found = files.listed(directory, "*.conf")
+    if not found:
         return None
-    content = b"".join(file.name.encode() + b"\0" + file.read_bytes() for file in files)
+    content = b"".join(path.name.encode() + b"\0" + files.content(path) for path in found)
     return hashlib.sha256(content).hexdigest()[:12]
 
 
@@ -211,39 +211,3 @@ def _group(name: str, members: Iterable[Instance]) -> SyncGroup:
     found = tuple(members)
     is_weighted = any(instance.check and instance.check.weight for instance in found)
     return SyncGroup(name, tuple(instance.name for instance in found), is_weighted)
-
-
-def _check(asked: InstanceSettings, settings: Settings, checks: list[PlannedCheck]) -> PlannedCheck | None:
-    """The check of an instance; instances that ask for the same share one."""
-    said = asked.checks
-    interval = said.check_interval
-    timeout = interval if said.check_timeout is None else said.check_timeout
-    pace = (interval, timeout, said.check_rise, said.check_fall, said.check_weight)
-
-    def made(name: str) -> PlannedCheck | None:
-        if said.enable_check:
-            return HttpCheck(
-                name,
-                *pace,
-                fast_interval=said.check_fast_interval or interval,
-                slow_interval=said.check_slow_interval or interval,
-                urls=said.enable_check,
-                status=said.check_status,
-                headers=said.check_headers,
-                body=said.check_body,
-                follows=said.check_follow,
-                ca_file=said.check_ca_file,
-                is_insecure=said.check_insecure,
-            )
-        if said.override_check:
-            return ScriptCheck(name, *pace, script=settings.places.data_dir / "scripts" / said.override_check)
-        return None
-
-    for known in checks:
-        if known == made(known.name):
-            return known
-    kind = "http" if said.enable_check else "override"
-    fresh = made(f"{kind}-{asked.name}" if any(check.name == kind for check in checks) else kind)
-    if fresh is not None:
-        checks.append(fresh)
-    return fresh

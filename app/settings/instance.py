@@ -16,6 +16,7 @@ from app.settings.vrrp import Vrrp
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from app.settings.addresses import Vip
     from app.settings.area import Area
 
 #: The instance of the plain variables.
@@ -52,6 +53,12 @@ class InstanceSettings:
         """The variable that the value of ``plain`` came from, or would have to come from."""
         is_plain = self.name == MAIN or (plain not in self.own and plain not in NOT_INHERITED)
         return plain if is_plain else instance_variable(self.name, plain)
+
+    def vips(self) -> Iterator[tuple[str, Vip]]:
+        """Each VIP, with the variable that names it."""
+        for plain, vips in (("KA_INCLUDE", self.addresses.include), ("KA_EXCLUDE", self.addresses.exclude)):
+            for vip in vips:
+                yield self.variable(plain), vip
 
 
 def instance_names(environ: Iterable[str]) -> list[str]:

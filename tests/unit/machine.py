@@ -6,7 +6,8 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from app.contract.errors import ConfigError
-from app.host.machine import Account, Host, Link
+from app.host.addresses import Held, Link
+from app.host.machine import Account, Host
 from app.plan.make import make_plan
 from app.plan.rules import problems
 from app.render import render
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 def link(name: str, *addresses: str, is_loopback: bool = False) -> Link:
     """A link with these addresses, written as ``ADDRESS/PREFIX``."""
-    return Link(name, is_loopback, tuple(ipaddress.ip_interface(address) for address in addresses))
+    interfaces = map(ipaddress.ip_interface, addresses)
+    return Link(name, is_loopback, tuple(Held(found.ip, found.network.prefixlen, name) for found in interfaces))
 
 
 LOOPBACK = link("lo", "127.0.0.1/8", "::1/128", is_loopback=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.host import leftovers
-from app.host.leftovers import Held, Swept, has_vrrp_socket, parse_addresses, remove_leftovers, sweep
+from app.host.addresses import Held
+from app.host.leftovers import Swept, has_vrrp_socket, remove_leftovers, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,26 +20,6 @@ PLANNED = Held(ipaddress.ip_address("203.0.113.10"), 32, "eth0", is_marked=False
 STALE = Held(ipaddress.ip_address("203.0.113.11"), 24, "eth0", is_marked=True)
 CONFIGURED = Held(ipaddress.ip_address("203.0.113.7"), 24, "eth0", is_marked=False)
 STALE_IPV6 = Held(ipaddress.ip_address("2001:db8::11"), 64, "lo", is_marked=True)
-
-#: As `ip -Numeric -json address show` of iproute2 6.15 has it; what it does not say of an address is not set.
-SHOWN = json.dumps(
-    [
-        {
-            "ifname": "lo",
-            "addr_info": [{"family": "inet6", "local": "2001:db8::11", "prefixlen": 64, "protocol": "0x12"}],
-        },
-        {
-            "ifname": "eth0",
-            "addr_info": [
-                {"family": "inet", "local": "203.0.113.7", "prefixlen": 24, "scope": "0"},
-                {"family": "inet", "local": "203.0.113.11", "prefixlen": 24, "protocol": "0x12"},
-                {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "protocol": "0x3"},
-            ],
-        },
-        {"ifname": "eth1", "addr_info": [{}]},
-        {"ifname": "eth2"},
-    ]
-)
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref ...\n"
 TAIL = " 07 00000000:00000000 00:00000000 00000000     0        0 416119 2 00000000feccf881 0\n"
@@ -50,15 +30,9 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: Held, vrrp_is_spoken: bool = False) -> None:
         self.removed: list[Held] = []
-        monkeypatch.setattr(leftovers, "_addresses", lambda: list(addresses))
+        monkeypatch.setattr(leftovers, "held_addresses", lambda: list(addresses))
         monkeypatch.setattr(leftovers, "_vrrp_is_spoken", lambda: vrrp_is_spoken)
         monkeypatch.setattr(leftovers, "_remove", self.removed.extend)
-
-
-def test_mark_is_read_from_what_ip_shows() -> None:
-    link_local = Held(ipaddress.ip_address("fe80::1"), 64, "eth0", is_marked=False)
-    assert parse_addresses(SHOWN) == [STALE_IPV6, CONFIGURED, STALE, link_local]
-    assert parse_addresses("") == []
 
 
 def test_address_is_shown_as_ip_takes_it() -> None:
@@ -106,7 +80,7 @@ class Kernel:
         self.goes_along: set[Held] = set()
         self.stays: set[Held] = set()
         self.said: list[tuple[str, set[Held]]] = []
-        monkeypatch.setattr(leftovers, "_addresses", lambda: list(self.holds))
+        monkeypatch.setattr(leftovers, "held_addresses", lambda: list(self.holds))
         monkeypatch.setattr(leftovers, "_batch", self._batch)
 
     def _batch(self, verb: str, addresses: Iterable[Held]) -> None:

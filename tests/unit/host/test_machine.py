@@ -12,6 +12,7 @@ import pytest
 
 from app.contract.errors import ConfigError
 from app.host import machine
+from app.host.addresses import Held
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,7 @@ def test_another_network(network: Network) -> None:
     eth0 = found.link("eth0")
     assert eth0 is not None
     assert not eth0.is_loopback
-    assert ipaddress.ip_interface("203.0.113.11/24") in eth0.addresses
+    assert Held(ipaddress.ip_address("203.0.113.11"), 24, "eth0") in eth0.addresses
     assert found.default_links[4] == "eth0"
     assert found.link("eth9") is None
 

@@ -230,7 +230,7 @@ def test_a_keepalived_that_hangs(judge: Judge, monkeypatch: pytest.MonkeyPatch, 
     stand_in.write_text("#!/bin/sh\nexec sleep 60\n")
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", f"{stand_in.parent}:/usr/bin:/bin")
-    monkeypatch.setattr(keepalived_test, "TEST_TIMEOUT", 0.1)
+    monkeypatch.setattr(keepalived_test, "TEST_LIMIT_SECONDS", 0.1)
     assert judge(GOOD) == [f"keepalived: did not finish testing {judge.path} within 0.1 s"]
 
 

@@ -107,11 +107,11 @@ class TestPatience:
     def test_waits_for_every_name_and_says_so(self, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
         machine.answers = [{}, {"a": (TWO,)}, {"a": (TWO,), "b": ()}]
         assert prepare_patiently(named("a", "b")).peer_names == {"a": (TWO,), "b": ()}
-        assert machine.now == 1000.0 + 2 * preparation.LOOK_AGAIN
+        assert machine.now == 1000.0 + 2 * preparation.LOOK_AGAIN_SECONDS
         assert capsys.readouterr().err == "ka: KA_UNICAST_PEERS: waiting for dns:a, dns:b to have an address\n"
 
     def test_says_so_now_and_then(self, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
-        looks = int(2.5 * preparation.SAY_AGAIN / preparation.LOOK_AGAIN)
+        looks = int(2.5 * preparation.SAY_AGAIN_SECONDS / preparation.LOOK_AGAIN_SECONDS)
         machine.answers = [*[{}] * looks, {"a": (TWO,)}]
         prepare_patiently(named("a"))
         assert capsys.readouterr().err.count("waiting for dns:a to have an address\n") == 3

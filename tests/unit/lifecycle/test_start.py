@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.contract.errors import ConfigError
-from app.lifecycle import start
+from app.lifecycle import run_directory, start
 from app.lifecycle.check import dry_run
 from app.plan.model import Plan, ScriptCheck
 from app.render import render
@@ -30,7 +30,7 @@ URL = {"KA_ENABLE_CHECK": "http://127.0.0.1/", "KA_AUTH_PASS": "geheim"}
 
 def write(plan: Plan) -> None:
     """Writes what ``ka run`` writes."""
-    start.write_files(plan, render(plan, show_secrets=True))
+    run_directory.make(plan, render(plan, show_secrets=True))
 
 
 def mode(path: Path) -> str:
@@ -156,7 +156,7 @@ class TestTrial:
         assert said == f"{place}/check-service: failed with exit status 1 in its trial run: no output"
 
     def test_has_no_result_in_time(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(start, "TRIAL_LIMIT", 0.2)
+        monkeypatch.setattr(start, "TRIAL_LIMIT_SECONDS", 0.2)
         said = self.trial(place, "#!/bin/sh\nexec sleep 60\n")
         assert said == f"{place}/check-service: had no result within 0.2 s in its trial run"
 
@@ -197,7 +197,7 @@ class TestTrial:
             os.kill(int((place / "pid").read_text()), signal.SIGKILL)
 
     def test_is_ended_with_all_that_it_started(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(start, "TRIAL_LIMIT", 2)
+        monkeypatch.setattr(start, "TRIAL_LIMIT_SECONDS", 2)
         (place / "pid").touch()
         (place / "pid").chmod(0o666)
         self.trial(place, f"#!/bin/sh\ntrap '' TERM\nsleep 3600 & echo $! >{place}/pid\nwait\n")

@@ -97,7 +97,7 @@ class TestAsk:
             ask(layout)
 
     def test_it_does_not_answer(self, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(states, "PATIENCE", 0.1)
+        monkeypatch.setattr(states, "DUMP_LIMIT_SECONDS", 0.1)
         with StandIn(layout) as stand_in:
             stand_in.says("")
             with pytest.raises(NoAnswerError, match=r"^keepalived does not answer within 0\.1 s$"):
@@ -179,13 +179,13 @@ class TestDrain:
             assert [undrain(layout)[0], undrain(layout)[0]] == [EXIT_DONE, EXIT_DONE]
 
     def test_a_vip_that_stays(self, layout: Layout, here: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(draining, "PATIENCE", 0.1)
+        monkeypatch.setattr(draining, "DRAIN_LIMIT_SECONDS", 0.1)
         here.update({VIP, OTHER})
         with StandIn(layout, entry("main", VrrpState.MASTER, f"{VIP}/24", f"{OTHER}/24")):
             assert drain(layout) == (EXIT_NOT_DONE, f"not drained within 0.1 s: this node holds {VIP}, {OTHER}")
 
     def test_an_instance_that_does_not_listen(self, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(draining, "PATIENCE", 0.1)
+        monkeypatch.setattr(draining, "DRAIN_LIMIT_SECONDS", 0.1)
         with StandIn(layout, entry("main", VrrpState.BACKUP, f"{VIP}/24")):
             assert drain(layout) == (EXIT_NOT_DONE, "not drained within 0.1 s: this node still takes part")
 

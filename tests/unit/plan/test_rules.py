@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.plan.rules import INSTANCE_RULES, RULES
+from app.plan.instance_rules import INSTANCE_RULES
+from app.plan.node_rules import NODE_RULES
 from app.settings import load
 from tests.unit.machine import HOST, LEAST, problems_of
 
@@ -164,7 +165,7 @@ def test_two_rules_of_one_environment_both_speak() -> None:
     assert len(said(KA_TRACK_IFACE="eth9", KA_PRIORITY="255", KA_CHECK_WEIGHT="1")) == 2
 
 
-@pytest.mark.parametrize("rule", [*INSTANCE_RULES, *RULES], ids=lambda rule: rule.__name__.strip("_"))
+@pytest.mark.parametrize("rule", [*INSTANCE_RULES, *NODE_RULES], ids=lambda rule: rule.__name__.strip("_"))
 def test_no_rule_stumbles_over_a_setting_that_is_wrong(rule: object) -> None:
     everything_wrong = dict.fromkeys(
         ("KA_TRACK_IFACE", "KA_INCLUDE", "KA_EXCLUDE", "KA_PRIORITY"), "?"

@@ -1,13 +1,17 @@
-"""The operator's own text: what keepalived and Jinja2 would skip, or refuse without naming the file."""
+"""The operator's own files: what keepalived and Jinja2 would skip, or refuse without naming the file."""
 
 from __future__ import annotations
 
+import errno
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from app.host.files import Files
 from app.render import render
-from tests.unit.machine import LEAST, plan_of, problems_of
+from tests.unit.machine import HOST, LEAST, plan_of, problems_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +22,16 @@ GOOD = "# A { brace of no account\nstatic_routes {\n    192.0.2.0/24 via 203.0.1
 def said(data_dir: Path) -> list[str]:
     """What is wrong with what lies in ``data_dir``."""
     return [str(problem) for problem in problems_of({**LEAST, "KA_DATA_DIR": str(data_dir)})]
+
+
+def test_files_are_asked_of_the_host(data_dir: Path) -> None:
+    class Away(Files):
+        def look_into(self, directory: Path) -> None:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), directory)
+
+    found = problems_of({**LEAST, "KA_DATA_DIR": str(data_dir)}, replace(HOST, files=Away()))
+    must = "cannot be read: Stale file handle; it must be a directory that root can read"
+    assert [str(problem) for problem in found] == [f"{data_dir}/conf.d: {must}", f"{data_dir}/templates: {must}"]
 
 
 class TestConfD:

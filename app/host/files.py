@@ -1,0 +1,73 @@
+"""The operator's files: the only place that looks at them for the plan.
+
+What it gives and raises is what pathlib does, so that rules can say the kernel's words.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import ssl
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NO_SUCH_FILE = os.strerror(errno.ENOENT)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of this machine. Each method raises OSError where it does not say otherwise."""
+
+    def text(self, path: Path, encoding: str = "utf-8") -> str:
+        """What is in a file. Raises UnicodeError too."""
+        return path.read_text(encoding=encoding)
+
+    def content(self, path: Path) -> bytes:
+        """The same, whatever it is."""
+        return path.read_bytes()
+
+    def look_into(self, directory: Path) -> None:
+        """Raises OSError when the directory cannot be listed; ``listed`` passes over that."""
+        with os.scandir(directory):
+            pass
+
+    def listed(self, directory: Path, pattern: str) -> list[Path]:
+        """What is in a directory, sorted. Raises nothing for one that is not there."""
+        return sorted(directory.glob(pattern))
+
+    def is_file(self, path: Path) -> bool:
+        """Whether it is a regular file. Raises nothing for one that is not there."""
+        return path.is_file()
+
+    def is_directory(self, path: Path) -> bool:
+        """Whether it is a directory. Raises nothing for one that is not there."""
+        return path.is_dir()
+
+    def is_executable(self, path: Path) -> bool:
+        """Whether it has an execute bit."""
+        # Not os.access: without DAC_OVERRIDE root may not run what only the script user may.
+        return bool(path.stat().st_mode & 0o111)
+
+    def can_run(self, path: Path) -> bool:
+        """Whether it is executable, and its file system lets it be executed."""
+        return self.is_executable(path) and not os.statvfs(path).f_flag & os.ST_NOEXEC
+
+    def unreadable(self, path: Path) -> str | None:
+        """Why ``path`` is no file that can be looked at, in the kernel's words; None when it is one. Raises nothing."""
+        try:
+            return None if stat.S_ISREG(path.stat().st_mode) else "it is no regular file"
+        except OSError as error:
+            return error.strerror
+
+    def use_certificates(self, ca: Path) -> None:
+        """Has OpenSSL read certificates. Raises ssl.SSLError, and ValueError when it is empty or no text."""
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=self.text(ca, "ascii"))
+
+    def use_key(self, cert: Path, key: Path) -> None:
+        """Has OpenSSL join a key and its certificate. Raises ssl.SSLError."""
+        # A key that asks for its password would ask on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, password=lambda: b"")

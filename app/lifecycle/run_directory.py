@@ -1,0 +1,132 @@
+"""The files of a running node: made anew by a start, and added to by a reload.
+
+Root has no DAC_OVERRIDE here: what belongs to the siblings is made and filled first, and given away last.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from typing import TYPE_CHECKING
+
+from app.contract.paths import Layout, refuse_directory_of_others
+from app.contract.verdict import Heartbeat, Verdict, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from app.host.machine import Account
+    from app.plan.model import Plan
+    from app.render import File
+
+
+def make(plan: Plan, files: Sequence[File]) -> None:
+    """Makes the run directory anew. Raises OSError, and ConfigError when it is somebody else's."""
+    layout = Layout(plan.run_dir)
+    layout.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    refuse_directory_of_others(layout)
+    layout.marker.touch()
+    _clear(layout)
+    for directory in (layout.run_dir, layout.run_dir.parent):
+        _keep_others_out(directory)
+    for file in files:
+        write_file(layout, file, plan)
+    add_vips(layout, plan)
+    add_verdicts(layout, plan, up=False)
+    if plan.http_checks:
+        # Good until the http-checker has had its time to start.
+        Heartbeat(layout.verdicts, min(check.interval for check in plan.http_checks)).beat()
+        _give(plan.siblings, layout.heartbeat)
+    add_override_states(layout, plan)
+    write_atomically(layout.drain, "0\n")
+    if plan.hooks:
+        _make_fifo(layout, plan.script_user)
+    layout.log_dir.mkdir(mode=0o755)
+    _give(plan.siblings, layout.log_dir)
+    layout.dumps.mkdir(mode=0o700)
+
+
+def write_file(layout: Layout, file: File, plan: Plan) -> None:
+    """Writes a rendered file in one step, never readable by more than it should be."""
+    path = layout.run_dir / file.path
+    path.parent.mkdir(mode=0o755, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, not a path
+        stream.write(file.text)
+    fresh.chmod(file.mode)  # whatever the umask is
+    if file.for_siblings:
+        os.chown(fresh, -1, plan.siblings.gid)
+    elif file.for_script_user:
+        os.chown(fresh, -1, plan.script_user.gid)
+    fresh.replace(path)
+
+
+def add_verdicts(layout: Layout, plan: Plan, *, up: bool) -> None:
+    """Makes the verdicts that are missing: keepalived 2.3 refuses to track what is not there, in its test already."""
+    if plan.http_checks and not layout.verdicts.exists():
+        layout.verdicts.mkdir()
+        # Root's, and the siblings' by their group: a reload adds files to it, and the checker replaces them.
+        layout.verdicts.chmod(0o775)
+        os.chown(layout.verdicts, -1, plan.siblings.gid)
+    for check in plan.http_checks:
+        verdict = Verdict(layout.verdict(check.name), check.up, check.down)
+        if not verdict.path.exists():
+            verdict.write(up=up)
+            _give(plan.siblings, verdict.path)
+
+
+def add_override_states(layout: Layout, plan: Plan) -> None:
+    """Makes the directories of the operator's checks that are not there yet."""
+    for script in plan.script_checks:
+        state = layout.override_state(script.name)
+        if not state.exists():
+            state.mkdir(mode=0o755, parents=True)
+            _give(plan.script_user, state)
+
+
+def add_vips(layout: Layout, plan: Plan, before: Iterable[str] = ()) -> None:
+    """Writes down every address that may have to be removed after a death: the plan's, and those of ``before``."""
+    addresses = dict.fromkeys([*before, *(str(address.address) for address in plan.addresses)])
+    write_atomically(layout.vips, "".join(f"{address}\n" for address in addresses))
+
+
+def _give(account: Account, path: Path) -> None:
+    os.chown(path, account.uid, account.gid)
+
+
+def _make_fifo(layout: Layout, reader: Account) -> None:
+    """What keepalived tells the notifier by, and what one notifier leaves to the next."""
+    layout.transitions.parent.mkdir(mode=0o755)
+    os.mkfifo(layout.transitions)
+    # The reader's as its owner, and root's by the group: root has no DAC_OVERRIDE.
+    layout.transitions.chmod(0o660)
+    os.chown(layout.transitions, reader.uid, os.getgid())
+    layout.journal.touch(mode=0o600)
+    _give(reader, layout.journal)
+
+
+def _keep_others_out(directory: Path) -> None:
+    """Makes ``directory`` writable by root alone: a Kubernetes emptyDir is everybody's, and keepalived runs nothing
+    from below such a directory."""
+    state = directory.stat()
+    others_may_write = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if others_may_write and not state.st_mode & stat.S_ISVTX and state.st_uid == os.getuid():
+        directory.chmod(0o755)
+
+
+def _clear(layout: Layout) -> None:
+    """Removes what an earlier start left in the run directory; nothing else that may lie there."""
+    states = layout.override_states.glob("*")
+    notifier = layout.transitions.parent
+    logs = (layout.log_dir, layout.spool, layout.tls)
+    for path in (layout.verdicts, *states, layout.override_states, notifier, *logs, layout.dumps):
+        if path.exists():
+            os.chown(path, os.getuid(), os.getgid())
+            shutil.rmtree(path)
+    for path in layout.run_dir.glob("*"):
+        if path.name in Layout.OWN_FILES:
+            path.unlink()
+    shutil.rmtree(layout.watchdog.parent, ignore_errors=True)
