@@ -29,10 +29,11 @@ test: ## every test: lint, unit, lab, image
 	@scripts/setup test
 	@$(MAKE) --no-print-directory lint unit lab image-test
 
-lint: ## ruff, mypy --strict, shellcheck
+lint: ## ruff, mypy --strict, the import rules, shellcheck
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	.venv/bin/lint-imports --no-cache
 	scripts/lint-shell
 
 unit: ## tests of the parts, in seconds
@@ -55,9 +56,8 @@ bench: ## the measured figures of docs/benchmarks.md (some minutes)
 	@scripts/setup test
 	$(PYTHON) -m bench
 
-generate: ## what is made from the models: README's table of variables and .env.example
-	$(PYTHON) -m app env --format dotenv > .env.example
-	$(PYTHON) scripts/readme-variables
+generate: ## the parts of documents and manifests that are made from the code
+	$(PYTHON) scripts/generate
 
 clean: ## removes what make made here
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

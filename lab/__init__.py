@@ -20,13 +20,11 @@ from lab.network import Lab
 from lab.node import Node
 from lab.patience import LIMIT_SECONDS, wait_until
 from lab.programs import obstacle
-from lab.sandbox import CAPABILITIES
 from lab.service import Answer, Service
 from lab.sniff import Advert, Sniffer
 from lab.watch import AddressEvent
 
 __all__ = [
-    "CAPABILITIES",
     "LIMIT_SECONDS",
     "AddressEvent",
     "Advert",

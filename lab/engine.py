@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.contract.capabilities import NAMES
 from lab.errors import LabError
 from lab.log import NodeLog
 from lab.patience import LIMIT_SECONDS
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 IMAGE = os.environ.get("IMAGE") or "docker-keepalived"
 BASE_IMAGE = os.environ.get("BASE_IMAGE") or "debian:trixie-slim"
-
-#: What docs/image.md, README.md, docker-compose.yml and deploy/kubernetes/ say a node needs, and no more.
-CAPABILITIES = ("CHOWN", "KILL", "NET_ADMIN", "NET_RAW", "SETGID", "SETUID")
 
 #: Seconds within which an engine on a busy machine has done anything.
 ENGINE_LIMIT = 60.0
@@ -57,7 +55,7 @@ def capabilities(*names: str) -> list[str]:
 
 
 #: The documented command line (docs/image.md), the network apart.
-RESTRICTED = ("--read-only", "--tmpfs", "/run", "--security-opt", "no-new-privileges", *capabilities(*CAPABILITIES))
+RESTRICTED = ("--read-only", "--tmpfs", "/run", "--security-opt", "no-new-privileges", *capabilities(*NAMES))
 
 
 def environment(values: Mapping[str, str]) -> list[str]:

@@ -14,12 +14,13 @@ from pathlib import Path
 from signal import SIGKILL, SIGSTOP, SIGTERM, Signals, pidfd_send_signal
 from typing import TYPE_CHECKING
 
+from app.contract.capabilities import NAMES
 from lab.errors import LabError
 from lab.host import Host, Surroundings
 from lab.log import NodeLog
 from lab.patience import LIMIT_SECONDS, wait_until
 from lab.programs import PATH, run
-from lab.sandbox import CAPABILITIES, CHECKOUT, container, interpreter
+from lab.sandbox import CHECKOUT, container, interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -69,7 +70,7 @@ class Node(Host):
         command: Sequence[str] | None = None,
         data: Path | None = None,
         binds: Mapping[Path, str] | None = None,
-        capabilities: Iterable[str] = CAPABILITIES,
+        capabilities: Iterable[str] = NAMES,
     ) -> None:
         """Start the container and return when its PID 1 has been executed; `started` is the time just before.
 

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-#: What docs and compose files give a container, and not one more (design.md, Trust).
-CAPABILITIES = ("NET_ADMIN", "NET_RAW", "NET_BROADCAST", "SETUID", "SETGID", "KILL", "CHOWN")
-
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 # What an image has of the distribution; /root, /home, /var and the rest of the machine stay outside.

@@ -1,0 +1,1 @@
+"""The http-checker: probes targets and publishes a verdict for keepalived."""

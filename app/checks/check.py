@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from app.contract.checker_config import CheckerCheck as Settings
     from app.contract.verdict import Verdict
 
-REASON_PAUSE = 30.0
+REASON_PAUSE_SECONDS = 30.0
 """Seconds between two lines that only say that a target which is down fails for another reason now."""
 
 
@@ -65,7 +65,7 @@ class RunningCheck:
         if change is not None:
             self._say_change(target, change, reason, details)
         elif reason and target.machine.state is TargetState.DOWN:
-            if reason == target.reason or at < target.said_at + REASON_PAUSE:
+            if reason == target.reason or at < target.said_at + REASON_PAUSE_SECONDS:
                 return
             self._log.info("%s: still DOWN: %s", target.label, _joined(reason, details))
         else:

@@ -15,7 +15,7 @@ from app import __version__
 from app.checks import reason
 from app.checks.resolve import SharedResolver
 from app.contract.errors import ConfigError, Problem
-from app.contract.pattern import TIME_LIMIT, SlowPatternError, compile_pattern, search
+from app.contract.pattern import TIME_LIMIT_SECONDS, SlowPatternError, compile_pattern, search
 
 if TYPE_CHECKING:
     import ssl
@@ -32,7 +32,7 @@ HEADER_LIMIT = 16 * 1024
 REDIRECT_LIMIT = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 
-FAREWELL = 0.1
+FAREWELL_SECONDS = 0.1
 """Seconds that the rest of a body may take after the verdict, so that the server sees a proper end."""
 
 
@@ -50,13 +50,13 @@ class ProbeResult:
     body: bytes = b""
 
     async def finish(self) -> str:
-        """Ends the exchange, which may take FAREWELL seconds, and gives the first line of a bad answer's body."""
+        """Ends the exchange, which may take FAREWELL_SECONDS, and gives the first line of a bad answer's body."""
         response, self.response = self.response, None
         if response is None:
             return ""
         if not response.content.is_eof() or not self.ok:
             try:
-                async with asyncio.timeout(FAREWELL):
+                async with asyncio.timeout(FAREWELL_SECONDS):
                     self.body = await _read(response)
             except (aiohttp.ClientError, TimeoutError, OSError):
                 pass
@@ -218,7 +218,7 @@ class _HttpProber:
         try:
             is_found = search(self._body, body.decode("utf-8", "replace"))
         except SlowPatternError:
-            words = f"answered with a body that the regular expression needs more than {TIME_LIMIT:g} s for"
+            words = f"answered with a body that the regular expression needs more than {TIME_LIMIT_SECONDS:g} s for"
             return ProbeResult(ok=False, reason=words, body=body)
         if is_found:
             return ProbeResult(ok=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from app.checks.check import RunningCheck
 
-DELAY = 0.05
+DELAY_SECONDS = 0.05
 """Seconds from a change to the report of it: many targets often change together."""
 
 
@@ -40,7 +40,7 @@ class Report:
     def _note(self) -> None:
         if not self._is_due:
             self._is_due = True
-            self._loop.call_later(DELAY, self._write)
+            self._loop.call_later(DELAY_SECONDS, self._write)
 
     def _write(self) -> None:
         self._is_due = False

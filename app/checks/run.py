@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from app.contract.checker_config import CheckerConfig
 
-PARTING = 1.0
+PARTING_SECONDS = 1.0
 """Seconds that cancelled probes may take to end."""
 
 
@@ -54,7 +54,7 @@ async def run(config: CheckerConfig, log: logging.Logger) -> None:
         for task in tasks:
             task.cancel()
         # Not for ever: what went wrong may be a probe that does not end.
-        await asyncio.wait(tasks, timeout=PARTING)
+        await asyncio.wait(tasks, timeout=PARTING_SECONDS)
         await probers.close()
 
 

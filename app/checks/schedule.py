@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from app.checks.check import RunningCheck
     from app.checks.probe import Prober, ProbeResult
 
-STALL = 0.25
+STALL_SECONDS = 0.25
 """Seconds that a time-out may fire late before it says more about this process than about the target."""
 
-BUNDLE = 0.04
+BUNDLE_SECONDS = 0.04
 """Seconds between the starts of two probes, or they start together: one wake-up for many halves what each costs."""
 
 _TINY = 1e-6
@@ -23,7 +23,7 @@ _TINY = 1e-6
 
 def spread(place: int, places: int, interval: float) -> float:
     """Seconds into the interval at which target number `place` of `places` has its slots."""
-    return math.floor(interval * place / places / BUNDLE + _TINY) * BUNDLE
+    return math.floor(interval * place / places / BUNDLE_SECONDS + _TINY) * BUNDLE_SECONDS
 
 
 def next_slot(phase: float, slot: float, period: float, now: float) -> float:
@@ -101,5 +101,5 @@ class ProbeLoop:
 
     def _is_excused(self, answer: ProbeResult, late: float) -> bool:
         """Whether a time-out is to be asked again because this process itself stood still; never twice in a row."""
-        self._excused = answer.timed_out and late > STALL and not self._excused
+        self._excused = answer.timed_out and late > STALL_SECONDS and not self._excused
         return self._excused

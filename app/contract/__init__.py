@@ -1,0 +1,1 @@
+"""What two processes agree on: paths, programs, reports to PID 1, verdicts and JSON files; standard library only."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import FrameType
 
-TIME_LIMIT = 0.1
+TIME_LIMIT_SECONDS = 0.1
 """Seconds of processor time that one search may take; an ordinary one takes microseconds."""
 
 
@@ -31,13 +31,13 @@ def compile_pattern(text: str) -> re.Pattern[str]:
 
 
 def search(pattern: re.Pattern[str], text: str) -> bool:
-    """Whether the pattern is found. Raises SlowPatternError after TIME_LIMIT. Only for the main thread.
+    """Whether the pattern is found. Raises SlowPatternError after TIME_LIMIT_SECONDS. Only for the main thread.
 
     Python's engine looks for signals while it searches, and an error that a handler raises ends the search.
     """
     before = signal.signal(signal.SIGVTALRM, _give_up)
     try:
-        signal.setitimer(signal.ITIMER_VIRTUAL, TIME_LIMIT)
+        signal.setitimer(signal.ITIMER_VIRTUAL, TIME_LIMIT_SECONDS)
         try:
             return pattern.search(text) is not None
         finally:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.contract.capabilities import CAPABILITIES, Capability
 from app.contract.errors import ConfigError, Problem
 from app.host.addresses import Link, ask_ip, links
 from app.host.files import Files
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-#: Bits of the capability sets, from linux/capability.h.
-CAPABILITIES = {"CHOWN": 0, "KILL": 5, "SETGID": 6, "SETUID": 7, "NET_BROADCAST": 11, "NET_ADMIN": 12, "NET_RAW": 13}
 
 
 @dataclass(frozen=True)
@@ -127,8 +125,8 @@ def _source(peer: IPAddress) -> IPAddress | None:
     return ipaddress.ip_address(source) if source else None
 
 
-def missing_capabilities(needed: tuple[str, ...]) -> list[str]:
-    """Which of the ``needed`` capabilities (names as in CAPABILITIES) this process does not have."""
+def missing_capabilities() -> list[Capability]:
+    """Which of the capabilities that a node needs this process does not have."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     effective = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), 16)
-    return [name for name in needed if not effective >> CAPABILITIES[name] & 1]
+    return [capability for capability in CAPABILITIES if not effective >> capability.bit & 1]

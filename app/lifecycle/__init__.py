@@ -1,0 +1,1 @@
+"""Brings a plan to the machine: start, check, reload, and keepalived's own test."""

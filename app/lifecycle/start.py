@@ -31,16 +31,6 @@ if TYPE_CHECKING:
     from app.host.machine import Account
     from app.plan.model import Plan, ScriptCheck
 
-#: What the node cannot do its work without, and what for.
-NEEDED_CAPABILITIES = {
-    "NET_ADMIN": "to put the VIP on a link",
-    "NET_RAW": "to send and receive VRRP",
-    "SETUID": "to run the siblings and scripts as unprivileged accounts",
-    "SETGID": "to run the siblings and scripts as unprivileged accounts",
-    "KILL": "to stop the siblings",
-    "CHOWN": "to give the siblings their directories",
-}
-
 #: What the trial run of the operator's check may take, and the blocks of 512 bytes that it may print.
 TRIAL_LIMIT_SECONDS = 30
 TRIAL_OUTPUT_BLOCKS = 131072
@@ -75,12 +65,11 @@ def run(environ: Mapping[str, str]) -> NoReturn:
 
 def refuse_unfit_process() -> None:
     """Raises ConfigError when this process lacks a capability: keepalived would be a master without an address."""
-    missing = missing_capabilities(tuple(NEEDED_CAPABILITIES))
-    if missing:
+    if missing := missing_capabilities():
         raise ConfigError(
             *(
-                Problem(f"capability {name}", f"is missing, needed {NEEDED_CAPABILITIES[name]}; add --cap-add {name}")
-                for name in missing
+                Problem(f"capability {name}", f"is missing, needed {needed}; add --cap-add {name}")
+                for name, _, needed, _ in missing
             )
         )
 

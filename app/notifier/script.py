@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 OUTPUT = 500
 
 #: Seconds between two looks at a script that an earlier notifier started: nobody tells of its end.
-LOOK_AGAIN = 0.2
+LOOK_AGAIN_SECONDS = 0.2
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -54,7 +54,7 @@ class Orphan(Process):
 
     def enforce(self, now: float) -> float:
         """As for any process, but it must be looked at again soon."""
-        return min(super().enforce(now), now + LOOK_AGAIN)
+        return min(super().enforce(now), now + LOOK_AGAIN_SECONDS)
 
     def has_ended(self) -> bool:
         """Whether it is gone, or its number another's."""

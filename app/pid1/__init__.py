@@ -1,0 +1,1 @@
+"""The process that stays: supervisord in-process, what follows from its events, and the log's way."""

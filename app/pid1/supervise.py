@@ -48,9 +48,9 @@ AFTER_THE_LOG = {
 #: Nobody's VIP depends on these.
 DISPENSABLE = frozenset({"notifier"})
 #: Seconds between two attempts to start a log forwarder that supervisord has given up.
-FORWARDER_RETRY = 10.0
+FORWARDER_RETRY_SECONDS = 10.0
 #: Seconds that what is left of a keepalived gets to say goodbye before it is killed.
-GOODBYE = 0.1
+GOODBYE_SECONDS = 0.1
 
 #: How rsyslogd ends its complaints when there are many.
 _NO_WORDS = re.compile(r"max number of error messages|Consider adjusting|errorMessagesToStderr|if you want more")
@@ -276,8 +276,8 @@ class SupervisedNode(Supervisor):  # type: ignore[misc]  # supervisor has no typ
         elif program == "log-forwarder" and not self._layout.opening.exists():
             # It has run before: a node that cannot be heard still serves, and PID 1 keeps its lines.
             why = self._with_last_words(why)
-            self._log.critical("%s; trying again in %.0f s, the node goes on", why, FORWARDER_RETRY)
-            self._forwarder_due = time.monotonic() + FORWARDER_RETRY
+            self._log.critical("%s; trying again in %.0f s, the node goes on", why, FORWARDER_RETRY_SECONDS)
+            self._forwarder_due = time.monotonic() + FORWARDER_RETRY_SECONDS
         else:
             self._fail(why)
 
@@ -301,7 +301,7 @@ def _end_group(leader: int) -> None:
     """
     if not leader:
         return  # It could not even be forked, and group 0 is our own.
-    deadline = time.monotonic() + GOODBYE
+    deadline = time.monotonic() + GOODBYE_SECONDS
     try:
         os.killpg(leader, signal.SIGTERM)
         while os.waitpid(-leader, os.WNOHANG)[0] or time.monotonic() < deadline:

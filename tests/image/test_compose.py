@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from app.contract.capabilities import NAMES
 from lab import wait_until
-from lab.engine import CAPABILITIES, ROOT, Engine, docker
+from lab.engine import ROOT, Engine, docker
 from lab.errors import LabError
 from lab.log import NodeLog
 
@@ -154,7 +155,7 @@ def test_readme_gives_the_documented_privileges(readme: Path) -> None:
 
 def _assert_restricted(service: dict[str, Any]) -> None:
     assert service["cap_drop"] == ["ALL"]
-    assert sorted(service["cap_add"]) == sorted(CAPABILITIES)
+    assert sorted(service["cap_add"]) == sorted(NAMES)
     assert service["read_only"] is True
     assert service["tmpfs"] == ["/run"]
     assert [option.removesuffix(":true") for option in service["security_opt"]] == ["no-new-privileges"]

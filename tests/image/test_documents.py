@@ -6,9 +6,9 @@ import re
 
 import yaml
 
-from app.lifecycle.start import NEEDED_CAPABILITIES
+from app.contract.capabilities import NAMES
 from app.settings import load
-from lab.engine import CAPABILITIES, RESTRICTED, ROOT
+from lab.engine import RESTRICTED, ROOT
 
 IMAGE_DOC = (ROOT / "docs" / "image.md").read_text(encoding="utf-8")
 
@@ -22,8 +22,7 @@ def test_command_line_is_the_one_that_is_tested() -> None:
 
 def test_each_capability_has_its_reason() -> None:
     table = re.findall(r"^\| ([A-Z_, ]+) \|", IMAGE_DOC, re.MULTILINE)
-    assert sorted(name for row in table for name in row.split(", ")) == sorted(CAPABILITIES)
-    assert sorted(NEEDED_CAPABILITIES) == sorted(CAPABILITIES)
+    assert table == list(NAMES)
 
 
 def test_settings_accept_the_environments_of_readme_and_compose() -> None:

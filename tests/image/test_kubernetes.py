@@ -12,10 +12,10 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it ships no types
 import pytest
 import yaml
 
-from app.lifecycle.start import NEEDED_CAPABILITIES
+from app.contract.capabilities import NAMES
 from app.settings import load
 from app.settings.node import ThisNode
-from lab.engine import CAPABILITIES, ROOT, capabilities, environment
+from lab.engine import ROOT, capabilities, environment
 
 if TYPE_CHECKING:
     from lab.engine import Engine
@@ -101,13 +101,12 @@ def test_settings_accept_the_environment(manifests: list[Manifest], tmp_path: Pa
 def test_privileges_are_the_documented_ones(manifests: list[Manifest]) -> None:
     pod = pod_of(manifests)
     security = pod["containers"][0]["securityContext"]
-    assert security["capabilities"] == {"drop": ["ALL"], "add": list(CAPABILITIES)}
+    assert security["capabilities"] == {"drop": ["ALL"], "add": list(NAMES)}
     assert security["allowPrivilegeEscalation"] is False
     assert security["readOnlyRootFilesystem"] is True
     assert pod["hostNetwork"] is True
     assert pod["enableServiceLinks"] is False
     assert pod["automountServiceAccountToken"] is False
-    assert set(CAPABILITIES) == set(NEEDED_CAPABILITIES)
 
 
 def test_one_node_at_a_time(manifests: list[Manifest]) -> None:

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from lab.engine import CAPABILITIES, IMAGE, RESTRICTED, capabilities, environment
+from app.contract.capabilities import NAMES
+from lab.engine import IMAGE, RESTRICTED, capabilities, environment
 
 EXIT_CONFIG = 78
 #: A terminal's height: the operator sees the first line of what is wrong without scrolling.
@@ -36,7 +37,7 @@ def run(*options: str, command: tuple[str, ...] = ()) -> subprocess.CompletedPro
 
 def without(capability: str) -> list[str]:
     """The documented options but for one capability."""
-    kept = [name for name in CAPABILITIES if name != capability]
+    kept = [name for name in NAMES if name != capability]
     return ["--read-only", "--tmpfs", "/run", "--security-opt", "no-new-privileges", *capabilities(*kept)]
 
 
@@ -72,7 +73,7 @@ def test_empty_environment_names_what_is_required(image: str) -> None:
         assert f"ka: {name}: " in done.stderr
 
 
-@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("capability", NAMES)
 def test_missing_capability_is_named_and_nothing_starts(image: str, capability: str) -> None:
     done = run(*without(capability), *environment(GOOD))
     assert done.returncode == EXIT_CONFIG
@@ -82,7 +83,7 @@ def test_missing_capability_is_named_and_nothing_starts(image: str, capability: 
     assert last == "ka: 1 problem, nothing was started"
 
 
-@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("capability", NAMES)
 def test_each_capability_is_needed_for_what_is_said_of_it(image: str, capability: str) -> None:
     shell = ("--entrypoint", "sh", "--no-healthcheck")
     command = ("-ec", WHAT_BREAKS[capability])
@@ -94,7 +95,7 @@ def test_each_capability_is_needed_for_what_is_said_of_it(image: str, capability
 
 
 def test_read_only_run_directory_is_said(image: str) -> None:
-    done = run("--read-only", "--security-opt", "no-new-privileges", *capabilities(*CAPABILITIES), *environment(GOOD))
+    done = run("--read-only", "--security-opt", "no-new-privileges", *capabilities(*NAMES), *environment(GOOD))
     assert done.returncode == EXIT_CONFIG
     assert done.stderr.startswith("ka: KA_RUN_DIR: cannot write /run")
 

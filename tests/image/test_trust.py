@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.host import machine
-from lab.engine import CAPABILITIES, RESTRICTED, Engine, docker, environment
+from app.contract.capabilities import CAPABILITIES
+from lab.engine import RESTRICTED, Engine, docker, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ VALUES = {
     "KA_LOG_LEVEL": "debug",
 }
 KA_UID = "990"
-ALLOWED = sum(1 << machine.CAPABILITIES[name] for name in CAPABILITIES)
+ALLOWED = sum(1 << capability.bit for capability in CAPABILITIES)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def test_a_node_is_a_container(lab: Lab) -> None:
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         f"PWD={CHECKOUT}",
     ]
-    assert "CapEff:\t00000000000038e1" in lines  # CHOWN KILL SETGID SETUID NET_BROADCAST NET_ADMIN NET_RAW
+    assert "CapEff:\t00000000000030e1" in lines  # CHOWN KILL SETGID SETUID NET_ADMIN NET_RAW
     assert not ({"root", "home"} - {CHECKOUT.parts[1]}) & set(lines)
     assert "touch: cannot touch '/x': Read-only file system" in n1.stderr.text
     assert "touch: cannot touch '/usr/x': Read-only file system" in n1.stderr.text

@@ -31,7 +31,7 @@ OUT, ALL = "out", "all"
 
 _CHATTER = re.compile(r",? \[v8[^\]]*\]$|, retry 0\. There should be .*")
 #: Seconds between two lines about what a full queue has dropped.
-DROPPED_EVERY = 60.0
+DROPPED_EVERY_SECONDS = 60.0
 
 _DAEMON = 3
 
@@ -160,9 +160,9 @@ class Pipeline:
         except (ValueError, KeyError, TypeError):
             return  # counters of something that is no queue
         now = message.time
-        unsaid, said = self._dropped.get(target, (0, -DROPPED_EVERY))
+        unsaid, said = self._dropped.get(target, (0, -DROPPED_EVERY_SECONDS))
         unsaid += lost
-        if unsaid and now - said >= DROPPED_EVERY:
+        if unsaid and now - said >= DROPPED_EVERY_SECONDS:
             where = "the standard output, which takes no more" if target == "stream" else f"{target}, its spool is full"
             text = f"{unsaid} messages were dropped on their way to {where}"
             yield from self.say(WARNING, text, now, dropped=unsaid, target=target)

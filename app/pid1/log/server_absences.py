@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Seconds without a complaint after which a server counts as there again: rsyslog tries every 10 at the least.
-QUIET = 90.0
+QUIET_SECONDS = 90.0
 
 #: Seconds in which all that the forwarder has to say of a server that went away is shown; then it only repeats itself.
-SHOWN_FOR = 1.0
+SHOWN_FOR_SECONDS = 1.0
 
 #: Seconds between two lines that say how much waits for a server that is away.
-REMIND = 600.0
+REMIND_SECONDS = 600.0
 
 _SUSPENDED = re.compile(r"^action '(?P<target>[^']+)' suspended")
 _RESUMED = re.compile(r"^action '(?P<target>[^']+)' resumed")
@@ -59,14 +59,14 @@ class ServerAbsences:
             return Heard()
         target = suspended["target"] if suspended else self._named(text)
         if target is None:  # of one of them
-            is_old = bool(self._absences) and all(now - a.since > SHOWN_FOR for a in self._absences.values())
+            is_old = bool(self._absences) and all(now - a.since > SHOWN_FOR_SECONDS for a in self._absences.values())
             return Heard(is_old=is_old)
         known = self._absences.get(target)
-        if known is None or now - known.last > QUIET:
+        if known is None or now - known.last > QUIET_SECONDS:
             self._absences[target] = _Absence(now, now, now)
             return Heard(gone=target)
         known.last = now
-        return Heard(is_old=now - known.since > SHOWN_FOR)
+        return Heard(is_old=now - known.since > SHOWN_FOR_SECONDS)
 
     def _named(self, text: str) -> str | None:
         return next((target for target in self.targets if target.partition("://")[2] in text), None)
@@ -74,7 +74,7 @@ class ServerAbsences:
     def reminder(self, target: str, now: float) -> float | None:
         """For how many seconds ``target`` has been away, when it is time to say so."""
         absence = self._absences.get(target)
-        if absence is None or now - absence.reminded < REMIND:
+        if absence is None or now - absence.reminded < REMIND_SECONDS:
             return None
         absence.reminded = now
         return now - absence.since

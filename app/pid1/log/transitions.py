@@ -19,7 +19,7 @@ STATE, ADVERT, CHECK, LINK, ADDRESS, CONFIG, LOG = "state", "advert", "check", "
 INIT, MASTER, FAULT, STOP = "INIT", "MASTER", "FAULT", "STOP"
 
 #: Seconds that a cause may lie before the transition that it explains.
-RECENT = 5.0
+RECENT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Narrator:
     def _remember(self, instance: str | None, cause: str, now: float) -> None:
         when, known = self._causes.get(instance, (0.0, ""))
         later, earlier = _FOLLOWS
-        if not (cause.startswith(later) and known.startswith(earlier) and now - when < RECENT):
+        if not (cause.startswith(later) and known.startswith(earlier) and now - when < RECENT_SECONDS):
             self._causes[instance] = now, cause
 
     def _entered(self, name: str, state: str, why: str | None, now: float) -> About:
@@ -173,7 +173,7 @@ class Narrator:
         causes = [self._causes.pop(name, None), self._causes.get(None)]
         if why:
             return why.removeprefix("due to ").strip("()")
-        recent = [cause for cause in causes if cause and abs(now - cause[0]) <= RECENT]
+        recent = [cause for cause in causes if cause and abs(now - cause[0]) <= RECENT_SECONDS]
         return max(recent)[1] if recent else "unknown"
 
 

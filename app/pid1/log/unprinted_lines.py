@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: Seconds that a standard output which takes nothing may hold up the end of a node.
-PATIENCE = 0.2
+PATIENCE_SECONDS = 0.2
 
 #: A pipe that poll(2) calls writable takes this much at once (PIPE_BUF, pipe(7)).
 _ATOMIC = 4096
@@ -23,7 +23,7 @@ def print_lines(stream: int, lines: Iterable[str]) -> None:
     left = memoryview("".join(f"{line}\n" for line in lines).encode())
     try:
         while left:
-            if not ready.poll(PATIENCE * 1000):
+            if not ready.poll(PATIENCE_SECONDS * 1000):
                 return
             left = left[os.write(stream, left[:_ATOMIC]) :]
     except OSError:  # its reader is gone

@@ -38,7 +38,7 @@ async def test_a_probe_that_does_not_end_is_noticed_and_held_up_by_nothing(
 ) -> None:
     stubborn = Stubborn()
     monkeypatch.setattr(Probers, "make", lambda _self, _target: stubborn)
-    monkeypatch.setattr(module, "PARTING", 0.05)
+    monkeypatch.setattr(module, "PARTING_SECONDS", 0.05)
     config = checker_config(tmp_path, checker_check("http://me:s3cr3t@192.0.2.1/", interval=0.05))
     with pytest.raises(StuckError, match=r"the probe of http://\*\*\*@192\.0\.2\.1/ does not end"):
         await asyncio.wait_for(run(config, logging.getLogger("test")), 30)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from app.checks.check import RunningCheck
 from app.checks.probe import ProbeResult
-from app.checks.schedule import BUNDLE, STALL, ProbeLoop, next_slot, spread
+from app.checks.schedule import BUNDLE_SECONDS, STALL_SECONDS, ProbeLoop, next_slot, spread
 from app.contract.verdict import Verdict
 from tests.unit.checks.described import checker_check
 
@@ -55,9 +55,9 @@ def test_a_faster_period_keeps_the_phase() -> None:
 def test_targets_are_spread_evenly_in_bundles(places: int, interval: float) -> None:
     phases = [spread(place, places, interval) for place in range(places)]
     for place, phase in enumerate(phases):
-        assert -1e-6 < interval * place / places - phase < BUNDLE + 1e-6
+        assert -1e-6 < interval * place / places - phase < BUNDLE_SECONDS + 1e-6
     assert phases[0] == 0
-    assert max(map(phases.count, phases)) <= math.ceil(places * BUNDLE / interval) + 1
+    assert max(map(phases.count, phases)) <= math.ceil(places * BUNDLE_SECONDS / interval) + 1
 
 
 class Script:
@@ -183,7 +183,7 @@ async def test_without_a_fast_interval_the_timeout_is_the_timeout(tmp_path: Path
 async def test_a_timeout_that_fires_late_because_the_checker_stood_still_is_asked_again(tmp_path: Path) -> None:
     def stand_still(number: int, limit: float) -> float:
         if number == 1:
-            time.sleep(limit + STALL + 0.1)
+            time.sleep(limit + STALL_SECONDS + 0.1)
         return 0.0
 
     script = Script(lambda number: HUNG if number == 1 else GOOD, takes=stand_still)
@@ -194,7 +194,7 @@ async def test_a_timeout_that_fires_late_because_the_checker_stood_still_is_aske
 
 async def test_a_second_standstill_in_a_row_counts(tmp_path: Path) -> None:
     def stand_still(_number: int, limit: float) -> float:
-        time.sleep(limit + STALL + 0.05)
+        time.sleep(limit + STALL_SECONDS + 0.05)
         return 0.0
 
     verdicts = []

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app.contract.capabilities import CAPABILITIES
 from app.contract.errors import ConfigError
 from app.lifecycle import run_directory, start
 from app.lifecycle.check import dry_run
@@ -209,12 +210,13 @@ class TestTrial:
 
 
 def test_a_process_without_its_capabilities(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "missing_capabilities", lambda _: ["NET_ADMIN", "KILL"])
+    missing = [found for found in CAPABILITIES if found.name in {"NET_ADMIN", "KILL"}]
+    monkeypatch.setattr(start, "missing_capabilities", lambda: missing)
     with pytest.raises(ConfigError) as caught:
         start.refuse_unfit_process()
     assert [str(problem) for problem in caught.value.problems] == [
-        "capability NET_ADMIN: is missing, needed to put the VIP on a link; add --cap-add NET_ADMIN",
         "capability KILL: is missing, needed to stop the siblings; add --cap-add KILL",
+        "capability NET_ADMIN: is missing, needed to put the VIP on a link; add --cap-add NET_ADMIN",
     ]
 
 

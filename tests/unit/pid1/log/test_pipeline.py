@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.contract.log_config import Levels, LogConfig
-from app.pid1.log.pipeline import DROPPED_EVERY, Pipeline, datagram, printed_of
-from app.pid1.log.server_absences import QUIET, REMIND, SHOWN_FOR
+from app.pid1.log.pipeline import DROPPED_EVERY_SECONDS, Pipeline, datagram, printed_of
+from app.pid1.log.server_absences import QUIET_SECONDS, REMIND_SECONDS, SHOWN_FOR_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,10 +182,10 @@ class TestForwarder:
         ]
         assert node.pipeline.gone() == [1]
         assert node.forwarder(f"action '{TCP}' suspended (module 'builtin:omfwd')")
-        node.now += SHOWN_FOR + 0.1
+        node.now += SHOWN_FOR_SECONDS + 0.1
         for _ in range(5):
             assert node.forwarder("cannot connect to 192.0.2.1:514: Connection refused", 3) == []
-            node.now += QUIET - 1
+            node.now += QUIET_SECONDS - 1
         assert node.pipeline.gone() == []
         assert node.forwarder(f"action '{TCP}' resumed (module 'builtin:omfwd')", 6)
         assert node.forwarder("cannot connect to 192.0.2.1:514: Connection refused", 3)
@@ -199,7 +199,7 @@ class TestForwarder:
     def test_a_successor_does_not_say_that_it_is_back(self, node: Node) -> None:
         node.forwarder("cannot connect to 192.0.2.1:514: Connection refused", 3)
         assert node.pipeline.gone() == [1]
-        node.now += QUIET + 1
+        node.now += QUIET_SECONDS + 1
         node.forwarder("cannot connect to 192.0.2.1:514: Connection refused", 3)
         assert node.pipeline.gone() == [1]
 
@@ -216,9 +216,9 @@ class TestForwarder:
         assert (line["dropped"], line["target"], line["event"], line["level"]) == (8, TCP, "log", "warning")
         node.now += 10
         assert node.counters(**{"discarded.full": 5}) == []
-        node.now += DROPPED_EVERY
+        node.now += DROPPED_EVERY_SECONDS
         assert node.counters()[0]["dropped"] == 5
-        node.now += DROPPED_EVERY
+        node.now += DROPPED_EVERY_SECONDS
         assert node.counters() == []
 
     def test_what_the_standard_output_drops(self, node: Node) -> None:
@@ -228,7 +228,7 @@ class TestForwarder:
     def test_what_waits_is_mentioned_now_and_then(self, node: Node, fits: Callable[[str], dict[str, Any]]) -> None:
         node.forwarder(f"action '{TCP}' suspended")
         assert node.counters(size=5) == []
-        node.now += REMIND
+        node.now += REMIND_SECONDS
         (line,) = node.counters(size=5)
         fits(json.dumps(line))
         assert line["message"] == f"5 messages wait for {TCP}, which has been away for 10 minutes"

@@ -12,7 +12,7 @@ from app.pid1.log.transitions import (
     CHECK,
     CONFIG,
     LINK,
-    RECENT,
+    RECENT_SECONDS,
     STATE,
     About,
     LoggedTransition,
@@ -164,7 +164,7 @@ def test_reasons(keepalived: Keepalived, before: list[str], entered: str, reason
 
 def test_an_old_cause_explains_nothing(keepalived: Keepalived) -> None:
     keepalived("Netlink reports eth0 up")
-    keepalived.now += RECENT
+    keepalived.now += RECENT_SECONDS
     assert keepalived.transition("(main) Entering BACKUP STATE").reason == "unknown"
 
 

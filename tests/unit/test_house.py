@@ -1,0 +1,65 @@
+"""The house and what is said of it: generated parts are fresh, files that are named exist, one name is one thing."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+MODULES = sorted((CHECKOUT / "app").rglob("*.py"))
+
+
+def parsed(path: Path) -> ast.Module:
+    """A module's syntax tree."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_what_is_made_from_the_code_is_fresh() -> None:
+    done = subprocess.run(
+        [sys.executable, CHECKOUT / "scripts" / "generate", "--check"], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    """The page of the architecture has its first sentence."""
+    assert (ast.get_docstring(parsed(path)) or "").split("\n\n")[0].endswith(".")
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_are_named_exist(document: str) -> None:
+    text = (CHECKOUT / document).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:app|bench|docs|lab|scripts|tests)/[\w./-]*|supervisord\.conf)`", text)
+    assert named
+    assert [name for name in named if not (CHECKOUT / name).exists()] == []
+
+
+def test_a_class_name_stands_once() -> None:
+    found = defaultdict(list)
+    for path in MODULES:
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].append(str(path.relative_to(CHECKOUT)))
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}
+
+
+def test_a_limit_of_time_says_its_unit() -> None:
+    """A constant that is a number of seconds ends in _SECONDS, one in milliseconds in _MS."""
+    unit = re.compile(r"#: (?:Milliseconds|Seconds)|\"\"\"(?:Milliseconds|Seconds)")
+    wrong = []
+    for path in MODULES:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for above, line, below in zip(["", *lines], lines, [*lines[1:], ""], strict=False):
+            name = re.match(r"([A-Z][A-Z_]*) = [0-9.]+$", line)
+            said = below if below.startswith('"""') else above
+            if name and unit.match(said) and not name[1].endswith(("_SECONDS", "_MS")):
+                wrong.append(f"{path.relative_to(CHECKOUT)}: {name[1]}")
+    assert wrong == []
