@@ -132,7 +132,7 @@ PROGRAMS = {
     "PID 1": r"app\.supervise",
     "http-checker": r"app\.checks\.http",
     "log-forwarder": r"^rsyslogd",
-    "guard": r"guard\.py",
+    "guard": r"app\.guard",
     "keepalived": r"^keepalived",
 }
 

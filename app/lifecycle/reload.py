@@ -11,17 +11,18 @@ import ipaddress
 import json
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.contract import reports
 from app.contract.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError, Problem
+from app.contract.gates import GONE_FILE, OPEN
 from app.contract.paths import Layout
+from app.contract.programs import FOLLOW, PEERS, PROGRAMS, RESTART
 from app.contract.verdict import Verdict, write_atomically
 from app.lifecycle import keepalived_test
 from app.lifecycle.prepare import prepare
-from app.peers.watch import GONE_FILE
 from app.render import File, render
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 
     from app.plan.model import Plan
 
-#: The program that reads a file, by the file's name; keepalived is told by SIGHUP instead.
-READERS = {"http-checker.json": "http-checker", "rsyslog.conf": "log-forwarder", "notifier.json": "notifier"}
-#: The same for what reads its file again by itself, and only has to be started or stopped.
-FOLLOWERS = {"peers.json": "peers"}
+#: The program that reads a file, by the file's name: what is ended when its file changes (keepalived is told by SIGHUP
+#: instead), and what is only started and stopped with it.
+_RESTARTED, _FOLLOWING = (
+    {program.file: program.name for program in PROGRAMS if program.on_change == what} for what in (RESTART, FOLLOW)
+)
 
 
 def reload(layout: Layout) -> list[str]:
@@ -47,7 +49,7 @@ def reload(layout: Layout) -> list[str]:
         files = render(plan, show_secrets=True)
         changed = [file for file in files if _on_disk(layout, file) != file.text]
         now = {file.path for file in files}
-        gone = [name for name in (*READERS, *FOLLOWERS) if (layout.run_dir / name).exists() and name not in now]
+        gone = [name for name in (*_RESTARTED, *_FOLLOWING) if (layout.run_dir / name).exists() and name not in now]
         if not changed and not gone:
             return []
         _make_verdicts(layout, plan)
@@ -115,11 +117,11 @@ def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[s
         if not state.exists():
             state.mkdir(mode=0o755, parents=True)
             os.chown(state, plan.script_user.uid, plan.script_user.gid)
-    started = [FOLLOWERS[f.path] for f in changed if f.path in FOLLOWERS and not (layout.run_dir / f.path).exists()]
-    if "peers" in started:
+    started = [_FOLLOWING[f.path] for f in changed if f.path in _FOLLOWING and not (layout.run_dir / f.path).exists()]
+    if PEERS in started:
         # This node has taken part so far; it goes on, and need not make itself known.
         for gate in plan.gates:
-            write_atomically(layout.run_dir / gate, "0\n")
+            write_atomically(layout.run_dir / gate, OPEN)
     for file in changed:
         write_file(layout, file, plan)
     for name in gone:
@@ -127,11 +129,10 @@ def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[s
     # What keepalived gives up now it removes itself; should it die before, PID 1 still knows the old addresses.
     old = set(layout.vips.read_text(encoding="ascii").split())
     write_atomically(layout.vips, "\n".join(sorted(old | {str(a.address) for a in plan.addresses})) + "\n")
-    restart = [READERS[file.path] for file in changed if file.path in READERS] + started
-    restart += [(READERS | FOLLOWERS)[name] for name in gone]
+    restart = [_RESTARTED[file.path] for file in changed if file.path in _RESTARTED] + started
+    restart += [(_RESTARTED | _FOLLOWING)[name] for name in gone]
     if restart:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as pid_1:
-            pid_1.sendto(f"X_RESTART={' '.join(restart)}\n".encode(), str(layout.ready_socket))
+        reports.send(reports.CHANGED, " ".join(restart), str(layout.ready_socket))
     if any(layout.run_dir / file.path == layout.keepalived_conf for file in changed):
         # One that has just died reads the new file when it is started again.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):

@@ -24,12 +24,14 @@ from supervisor.medusa import asyncore_25 as asyncore
 from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 
+from app.contract import reports
 from app.contract.errors import EXIT_FAILED, EXIT_STOPPED
+from app.contract.gates import GONE_FILE, MEMORY, OPEN, SHUT
 from app.contract.paths import STREAM_FD, SUPERVISORD_CONF, Layout
+from app.contract.programs import AFTER_THE_LOG, BY_NAME, GO_ON, PROGRAMS
 from app.contract.syslog import flush, open_log
 from app.contract.verdict import write_atomically
 from app.host.leftovers import remove_leftovers
-from app.peers.watch import GONE_FILE, MEMORY
 from app.pid1.log.intake import Intake
 from app.pid1.log.unprinted_lines import print_lines
 from app.pid1.supervisord import Options, Readable, Writable
@@ -38,15 +40,6 @@ if TYPE_CHECKING:
     from supervisor.options import ServerOptions
 
 PROGRAM = "ka"
-#: What waits for the log forwarder, in this order, and the file without which it is not run.
-AFTER_THE_LOG = {
-    "http-checker": "http-checker.json",
-    "peers": "peers.json",
-    "notifier": "notifier.json",
-    "keepalived": "keepalived.conf",
-}
-#: Nobody's VIP depends on these.
-DISPENSABLE = frozenset({"notifier"})
 #: Seconds between two attempts to start a log forwarder that supervisord has given up.
 FORWARDER_RETRY = 10.0
 #: Seconds that what is left of a keepalived gets to say goodbye before it is killed.
@@ -170,28 +163,28 @@ class SupervisedNode(Supervisor):  # type: ignore[misc]  # supervisor has no typ
     def _on_report(self) -> None:
         """A datagram in the form of sd_notify(3): the forwarder is ready, the guard wants an end, a reload is due."""
         try:
-            report = self._reports.recv(4096).decode(errors="replace")
+            report = reports.parse(self._reports.recv(4096), pid=0, uid=-1)
         except BlockingIOError:
             return
-        said = dict(line.split("=", 1) for line in report.splitlines() if "=" in line)
-        if said.get("STOPPING") == "1" and "STATUS" in said:
-            self._give_up(said["STATUS"])
-        elif said.get("READY") == "1":
+        if report is None:
+            return
+        if report.kind == reports.FAILED:
+            self._give_up(report.text)
+        elif report.kind == reports.READY:
             self._start_the_rest()
-        elif "X_OPEN" in said:
-            self._open_gates(said["X_OPEN"].split())
-        elif "X_RELOAD" in said:
-            if "X_GONE" in said:
-                write_atomically(self._layout.run_dir / GONE_FILE, f"{said['X_GONE']}\n")
+        elif report.kind == reports.OPENED:
+            self._open_gates(report.text.split())
+        elif report.kind == reports.RELOAD:
+            write_atomically(self._layout.run_dir / GONE_FILE, f"{report.text}\n")
             self._reload_is_due = True
             self._reload_if_due()
-        elif "X_RESTART" in said:
-            self._restart(said["X_RESTART"].split())
+        elif report.kind == reports.CHANGED:
+            self._restart(report.text.split())
 
     def _open_gates(self, names: list[str]) -> None:
         """What app.peers.watch says of this node's part; keepalived tracks these files where they matter."""
         for name in MEMORY:
-            write_atomically(self._layout.run_dir / name, "0\n" if name in names else "1\n")
+            write_atomically(self._layout.run_dir / name, OPEN if name in names else SHUT)
 
     def _start_the_rest(self) -> None:
         """Logs what was to say before there was a log, and starts what waited for it. Again and again does no harm."""
@@ -202,7 +195,7 @@ class SupervisedNode(Supervisor):  # type: ignore[misc]  # supervisor has no typ
             self._layout.opening.unlink()
         if self.options.mood < SupervisorStates.RUNNING:
             return
-        for name, file in AFTER_THE_LOG.items():
+        for name, file in ((program.name, program.file) for program in PROGRAMS if program.start == AFTER_THE_LOG):
             process = self.process_groups[name].processes[name]
             if (self._layout.run_dir / file).exists() and not process.laststart:
                 process.spawn()
@@ -212,7 +205,7 @@ class SupervisedNode(Supervisor):  # type: ignore[misc]  # supervisor has no typ
         """What a reload changed the file of: stops what runs, and starts what has a file to read."""
         for name in names:
             process = self.process_groups[name].processes[name]
-            file = AFTER_THE_LOG.get(name)
+            file = BY_NAME[name].file
             is_wanted = file is None or (self._layout.run_dir / file).exists()
             if process.pid and is_wanted:
                 process.signal(signal.SIGTERM)  # supervisord starts it again
@@ -270,7 +263,7 @@ class SupervisedNode(Supervisor):  # type: ignore[misc]  # supervisor has no typ
     def _give_up(self, why: str) -> None:
         """What the guard says of a program; only one that the VIP depends on ends the container."""
         program = why.split(" ", 1)[0]
-        if program in DISPENSABLE:
+        if program in BY_NAME and BY_NAME[program].on_failure == GO_ON:
             self._log.critical("%s; the node goes on without it", why)
         elif program == "log-forwarder" and not self._layout.opening.exists():
             # It has run before: a node that cannot be heard still serves, and PID 1 keeps its lines.

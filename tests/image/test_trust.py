@@ -52,7 +52,7 @@ def test_only_pid_1_and_keepalived_are_root(node: Container) -> None:
     assert len([command for _, command in roots if "python" in command]) == 1
     assert {account for account, _ in others} == {KA_UID}
     running = " ".join(command for _, command in others)
-    for program in ("rsyslogd", "app.checks.http", "guard.py"):
+    for program in ("rsyslogd", "app.checks.http", "app.guard"):
         assert program in running
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("moment", [1, 2], ids=["ka run", "the supervisor that it becomes"])
 def test_sigterm_while_the_program_is_being_loaded(lab: Lab, tmp_path: Path, moment: int) -> None:
     # A module that both import, with a line more: the kernel hands PID 1 no signal that it has no handler for yet.
-    module = CHECKOUT / "app" / "layout.py"
-    telling = tmp_path / "layout.py"
+    module = CHECKOUT / "app" / "contract" / "paths.py"
+    telling = tmp_path / "paths.py"
     telling.write_text(f"{module.read_text(encoding='utf-8')}\n\nopen('/tell', 'w').write('x')\n", encoding="utf-8")
     telling.chmod(0o644)
     node = lab.add_node("n1")
