@@ -129,7 +129,7 @@ def start_rows(times: int) -> Iterator[Row]:
 
 
 PROGRAMS = {
-    "PID 1": r"app\.supervise",
+    "PID 1": r"app\.pid1 ",
     "http-checker": r"app\.checks\.http",
     "log-forwarder": r"^rsyslogd",
     "guard": r"app\.guard",

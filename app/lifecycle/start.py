@@ -237,7 +237,7 @@ def _become_supervisor(plan: Plan, layout: Layout) -> NoReturn:
     }
     sys.stdout.flush()
     sys.stderr.flush()
-    # What comes before PID 1 has its handlers (app.pid1.supervise) waits for them: it would never hear of it.
+    # What comes before PID 1 has its handlers (app.pid1.supervisor) waits for them: it would never hear of it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    command = [sys.executable, "-P", "-m", "app.pid1.supervise", str(layout.run_dir)]
+    command = [sys.executable, "-P", "-m", "app.pid1", str(layout.run_dir)]
     os.execve(command[0], command, environ)  # noqa: S606 - no shell is wanted

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import os
 import socket
-import struct
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from app.contract.log_config import read_config
 from app.contract.paths import STREAM_FD
 from app.pid1.log.message import WARNING
 from app.pid1.log.pipeline import Entry, Pipeline, datagram, printed_of
+from app.pid1.sockets import LARGEST, bound, receive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -44,9 +44,6 @@ IN_HAND, IN_HAND_OUT, IN_HAND_FOR = 1, 4, 1.0
 #: older than this many seconds.
 ON_THE_WIRE, ON_THE_WIRE_FOR = 8, 2.0
 
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SCM_CREDENTIALS
-_LARGEST = 1 << 18  # more than a sender's default buffer holds
-
 
 class Intake:
     """The sockets, what waits between them, and what may have to be sent again."""
@@ -55,10 +52,10 @@ class Intake:
         self._config_path = layout.log_config
         self._config_stamp = _stamp(self._config_path)
         self.pipeline = Pipeline(read_config(self._config_path))
-        self.listener = _bound(layout.log_socket, mode=0o666)
+        self.listener = bound(layout.log_socket, mode=0o666)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         # The forwarder's end; PID 1 only holds it, and empties it when the forwarder is dead.
-        self._input = _bound(layout.log_input, mode=0o600)
+        self._input = bound(layout.log_input, mode=0o600)
         # supervisord closes the descriptors below STREAM_FD in a new process; this one outlives that.
         self._inherited = fcntl.fcntl(self._input, fcntl.F_DUPFD_CLOEXEC, STREAM_FD)
         self.output = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -83,13 +80,9 @@ class Intake:
         """Takes what is there, up to a limit, and hands it on as far as that goes now. Never waits."""
         for _ in range(AT_ONCE):
             try:
-                taken, ancillary, _, _ = self.listener.recvmsg(_LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
+                taken, pid, uid = receive(self.listener)
             except BlockingIOError:
                 break
-            pid, uid = 0, -1
-            for level, kind, data in ancillary:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                    pid, uid, _ = _CREDENTIALS.unpack(data[: _CREDENTIALS.size])
             now = time.time()
             is_forwarder = pid == self.forwarder_pid() != 0
             self._put_all(self.pipeline.take(taken, pid=pid, uid=uid, now=now, is_forwarder=is_forwarder), now)
@@ -186,20 +179,11 @@ class Intake:
         return [line for waiting in self._waiting if (line := printed_of(waiting)) is not None]
 
 
-def _bound(path: Path, *, mode: int) -> socket.socket:
-    path.unlink(missing_ok=True)
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    made.setblocking(False)
-    made.bind(str(path))
-    path.chmod(mode)
-    return made
-
-
 def _emptied(source: socket.socket) -> list[bytes]:
     found = []
     with contextlib.suppress(BlockingIOError):
         while True:
-            found.append(source.recv(_LARGEST))
+            found.append(source.recv(LARGEST))
     return found
 
 
