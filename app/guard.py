@@ -1,26 +1,24 @@
 """The event listener that asks PID 1 to end the container when a program has failed for good.
 
 supervisord restarts a program for ever that fails after its start, and stays up without one that it has given up
-(http://supervisord.org/events.html). Run with ``-I -S`` it takes 3 MiB; supervisor's own listener helpers would take
+(http://supervisord.org/events.html). Run with ``-S`` it takes 3 MiB; supervisor's own listener helpers would take
 four times that, so the few lines of the protocol stand here.
 """
 
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 import time
 from collections import defaultdict, deque
+
+from app.contract import reports
+from app.contract.programs import BY_NAME
 
 #: A program that ended this often ...
 DEATHS = 5
 #: ... within this many seconds has failed for good.
 WITHIN = 60.0
-
-#: A node whose log forwarder dies again and again still serves, and PID 1 keeps its lines: no reason to give a VIP
-#: away. One that cannot be started at all is.
-SPARED = frozenset({"log-forwarder"})
 
 
 class Guard:
@@ -36,9 +34,7 @@ class Guard:
         """
         if event == "PROCESS_STATE_FATAL":
             return f"{program} could not be started"
-        if expected:
-            return None
-        if program in SPARED:
+        if expected or not BY_NAME[program].counts_deaths:
             return None
         deaths = self._deaths[program]
         deaths.append(now)
@@ -67,8 +63,7 @@ def main(ready_socket: str) -> None:
         expected = payload.get("expected") == "1"
         verdict = guard.judge(about["eventname"], payload["processname"], time.monotonic(), expected=expected)
         if verdict:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as pid_1:
-                pid_1.sendto(f"STOPPING=1\nSTATUS={verdict}\n".encode(), ready_socket)
+            reports.send(reports.FAILED, verdict, ready_socket)
         sys.stdout.write("RESULT 2\nOK")
         sys.stdout.flush()
 

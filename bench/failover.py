@@ -129,10 +129,10 @@ def start_rows(times: int) -> Iterator[Row]:
 
 
 PROGRAMS = {
-    "PID 1": r"app\.pid1",
+    "PID 1": r"app\.pid1 ",
     "http-checker": r"app\.checks\.http",
     "log-forwarder": r"^rsyslogd",
-    "guard": r"guard\.py",
+    "guard": r"app\.guard",
     "keepalived": r"^keepalived",
 }
 

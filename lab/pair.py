@@ -36,7 +36,7 @@ PRIORITIES = ("254", "253")
 NO_CHECK = {name: "" for name in ENVIRONMENT if "CHECK" in name}
 
 #: Command lines of a node's programs.
-KEEPALIVED, HTTP_CHECKER, LOG_FORWARDER, GUARD = r"^keepalived ", r"app\.checks\.http", r"^rsyslogd ", r"/guard\.py "
+KEEPALIVED, HTTP_CHECKER, LOG_FORWARDER, GUARD = r"^keepalived ", r"app\.checks\.http", r"^rsyslogd ", r"app\.guard"
 
 #: `ka`, as it is run in a node.
 KA = (str(interpreter()), "-m", "app")

@@ -21,7 +21,7 @@ DELAY_SECONDS = 0.05
 """Seconds from a change to the report of it: many targets often change together."""
 
 
-class Report:
+class ReportFile:
     """Writes the file soon after something in it has changed, and never before the verdict of that change."""
 
     def __init__(self, path: Path, checks: Sequence[RunningCheck], log: logging.Logger) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.checks.check import RunningCheck
 from app.checks.probe import Probers
-from app.checks.report import Report
+from app.checks.report import ReportFile
 from app.checks.schedule import ProbeLoop, next_slot, spread
 from app.contract.verdict import Heartbeat, Verdict
 
@@ -45,7 +45,7 @@ async def run(config: CheckerConfig, log: logging.Logger) -> None:
     for check in checks:
         _greet(check, log)
     heartbeat = Heartbeat(verdicts, min(settings.interval for settings in config.checks))
-    Report(Path(config.report), checks, log).watch()
+    ReportFile(Path(config.report), checks, log).watch()
     work = [*(watch.run() for watch in watches), beat(heartbeat, watches, answered, start)]
     tasks = [asyncio.ensure_future(each) for each in work]
     try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.contract.errors import ConfigError, Problem
+from app.contract.programs import PROGRAMS
 
 #: The descriptor that carries the container's standard output to the log forwarder: supervisord gives each program
 #: a pipe of its own as standard output and closes what lies below its ``minfds`` (supervisord.conf).
@@ -36,9 +37,8 @@ class Layout:
     #: The files of one start, which the next one removes; directories apart.
     OWN_FILES = frozenset(
         {
-            *("keepalived.conf", "rsyslog.conf", "log.json", "log-socket", "log-input"),
-            *("http-checker.json", "peers.json", "notifier.json"),
-            *("environment", "vips", "opening", "notify", "drain"),
+            *(program.file for program in PROGRAMS if program.file),
+            *("log.json", "log-socket", "log-input", "environment", "vips", "opening", "notify", "drain"),
             *("keepalived.pid", "keepalived-vrrp.pid", "supervisord.pid"),
         }
     )

@@ -10,20 +10,21 @@ import fcntl
 import ipaddress
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.contract import reports
 from app.contract.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError, Problem
+from app.contract.gates import GONE_FILE, OPEN
 from app.contract.json_file import read_json
 from app.contract.paths import Layout
 from app.contract.peers_config import PeersConfig
+from app.contract.programs import FOLLOW, PEERS, PROGRAMS, RESTART
 from app.contract.verdict import write_atomically
 from app.lifecycle import keepalived_test
 from app.lifecycle.prepare import prepare
 from app.lifecycle.run_directory import add_override_states, add_verdicts, add_vips, write_file
-from app.peers.watch import GONE_FILE
 from app.render import File, render
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
 
     from app.plan.model import Plan
 
-#: The program that reads a file, by the file's name; keepalived is told by SIGHUP instead.
-READERS = {"http-checker.json": "http-checker", "rsyslog.conf": "log-forwarder", "notifier.json": "notifier"}
-#: The same for what reads its file again by itself, and only has to be started or stopped.
-FOLLOWERS = {"peers.json": "peers"}
+#: The program that reads a file, by the file's name: what is ended when its file changes (keepalived is told by SIGHUP
+#: instead), and what is only started and stopped with it.
+_RESTARTED, _FOLLOWING = (
+    {program.file: program.name for program in PROGRAMS if program.on_change == what} for what in (RESTART, FOLLOW)
+)
 
 
 def reload(layout: Layout) -> list[str]:
@@ -49,7 +51,7 @@ def reload(layout: Layout) -> list[str]:
         files = render(plan, show_secrets=True)
         changed = [file for file in files if _on_disk(layout, file) != file.text]
         now = {file.path for file in files}
-        gone = [name for name in (*READERS, *FOLLOWERS) if (layout.run_dir / name).exists() and name not in now]
+        gone = [name for name in (*_RESTARTED, *_FOLLOWING) if (layout.run_dir / name).exists() and name not in now]
         if not changed and not gone:
             return []
         # A node that has served without a new check is not taken out before it failed.
@@ -100,22 +102,21 @@ def _test(layout: Layout, plan: Plan, changed: Sequence[File]) -> None:
 def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[str]) -> None:
     """Writes what changed, and tells the programs that read it. What keepalived will look for is there before it is."""
     add_override_states(layout, plan)
-    started = [FOLLOWERS[f.path] for f in changed if f.path in FOLLOWERS and not (layout.run_dir / f.path).exists()]
-    if "peers" in started:
+    started = [_FOLLOWING[f.path] for f in changed if f.path in _FOLLOWING and not (layout.run_dir / f.path).exists()]
+    if PEERS in started:
         # This node has taken part so far; it goes on, and need not make itself known.
         for gate in plan.gates:
-            write_atomically(layout.run_dir / gate, "0\n")
+            write_atomically(layout.run_dir / gate, OPEN)
     for file in changed:
         write_file(layout, file, plan)
     for name in gone:
         (layout.run_dir / name).unlink()
     # What keepalived gives up now it removes itself; should it die before, PID 1 still knows the old addresses.
     add_vips(layout, plan, before=layout.vips.read_text(encoding="ascii").split())
-    restart = [READERS[file.path] for file in changed if file.path in READERS] + started
-    restart += [(READERS | FOLLOWERS)[name] for name in gone]
+    restart = [_RESTARTED[file.path] for file in changed if file.path in _RESTARTED] + started
+    restart += [(_RESTARTED | _FOLLOWING)[name] for name in gone]
     if restart:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as pid_1:
-            pid_1.sendto(f"X_RESTART={' '.join(restart)}\n".encode(), str(layout.ready_socket))
+        reports.send(reports.CHANGED, " ".join(restart), str(layout.ready_socket))
     if any(layout.run_dir / file.path == layout.keepalived_conf for file in changed):
         # One that has just died reads the new file when it is started again.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):

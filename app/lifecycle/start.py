@@ -135,14 +135,12 @@ def _prepare_log(layout: Layout, siblings: Account) -> None:
 
 def _become_supervisor(plan: Plan, layout: Layout) -> NoReturn:
     """Replaces this process, and the memory of all that it has imported, by the one that stays."""
-    package = Path(__file__).resolve().parents[1]
     # Nobody after this reads KA_*: what a secret is for has been written to where it is needed.
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environ |= {
         "RUN_DIR": str(layout.run_dir),
         "PYTHON": sys.executable,
-        "PYTHONPATH": str(package.parent),
-        "PACKAGE": str(package),
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
         "SIBLINGS": plan.siblings.name,
         "SCRIPT_USER": plan.script_user.name,
         # What is shown of it is decided where all lines meet.
@@ -150,7 +148,7 @@ def _become_supervisor(plan: Plan, layout: Layout) -> NoReturn:
     }
     sys.stdout.flush()
     sys.stderr.flush()
-    # What comes before the supervisor has its handlers waits for them (Node.runforever): PID 1 would never hear of it.
+    # What comes before PID 1 has its handlers (app.pid1.supervisor) waits for them: it would never hear of it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    command = [sys.executable, "-P", "-m", "app.pid1.supervise", str(layout.run_dir)]
+    command = [sys.executable, "-P", "-m", "app.pid1", str(layout.run_dir)]
     os.execve(command[0], command, environ)  # noqa: S606 - no shell is wanted

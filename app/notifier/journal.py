@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LARGE = 1 << 20
 
 
-class Running(NamedTuple):
+class RunningScript(NamedTuple):
     """A script that runs. `started` is field 22 of /proc/PID/stat, `deadline` is in CLOCK_MONOTONIC seconds."""
 
     instance: str
@@ -36,7 +36,7 @@ class Picture(NamedTuple):
     next_number: int
     states: dict[str, str]
     waiting: dict[str, list[Transition]]
-    running: list[Running]
+    running: list[RunningScript]
     unheard: bytes = b""
 
 
@@ -82,7 +82,7 @@ class Journal:
         """It waits no more."""
         self._write(["gone", hook, transition.number])
 
-    def runs(self, running: Running) -> None:
+    def runs(self, running: RunningScript) -> None:
         """A script has been started."""
         self._write(["runs", running])
 
@@ -117,7 +117,7 @@ class Journal:
         next_number = 1
         states: dict[str, str] = {}
         waiting: dict[str, dict[int, Transition]] = {}
-        running: dict[int, Running] = {}
+        running: dict[int, RunningScript] = {}
         unheard = b""
         content = os.pread(self._fd, self._size, 0)
         if content and not content.endswith(b"\n"):
@@ -142,7 +142,7 @@ class Journal:
                     case ["gone", hook, number]:
                         waiting.get(hook, {}).pop(number, None)
                     case ["runs", fields]:
-                        running[fields[1]] = Running(*fields)
+                        running[fields[1]] = RunningScript(*fields)
                     case ["ended", pid]:
                         running.pop(pid, None)
             except (ValueError, TypeError, LookupError):

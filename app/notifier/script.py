@@ -8,7 +8,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from app.notifier.journal import Running
+from app.notifier.journal import RunningScript
 
 if TYPE_CHECKING:
     from app.contract.notifier_config import NotifierLimits
@@ -26,7 +26,7 @@ _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class Process:
     """A process group, known by its first process, and the end that its time limit puts to it."""
 
-    def __init__(self, running: Running, grace: float) -> None:
+    def __init__(self, running: RunningScript, grace: float) -> None:
         self.running = running
         self.is_overdue = False
         self._grace = grace
@@ -80,7 +80,7 @@ class Run(Process):
         finally:
             os.close(theirs)
         started = start_time(pid) or 0
-        super().__init__(Running(transition.instance, pid, started, self.began + limits.run), limits.grace)
+        super().__init__(RunningScript(transition.instance, pid, started, self.began + limits.run), limits.grace)
 
     def read(self) -> bool:
         """Takes what it has printed; False at the end of that."""

@@ -2,17 +2,22 @@
 
 It asks PID 1 for a reload when they have changed, and says when this node may take part: nobody hears of a unicast peer
 that he does not know, so a node that the others do not send to would become a second master
-(docs/fleet.md). Run with ``-I -S`` it takes 4 MiB. What it prints is logged by PID 1.
+(docs/fleet.md). Run with ``-S`` it takes 4 MiB. What it prints is logged by PID 1.
 """
 
 from __future__ import annotations
 
-import json
 import socket
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from app.contract import reports
+from app.contract.errors import ConfigError
+from app.contract.gates import GATES, JOINED, KNOWN, LISTED, MEMORY, OPEN
+from app.contract.json_file import read_json
+from app.contract.peers_config import PeersConfig
 
 #: A node that has just been listed takes part after so many times the time between two look-ups, and so many seconds.
 #: The others need one such time to look it up, half of it is for answers that name servers still have in their caches,
@@ -27,17 +32,6 @@ GONE = 4
 
 #: Rounds after which a reload that did not come about is asked for again.
 ASK_AGAIN = 6
-
-#: What is open while this node may take part. ``listed``: for those whose names must list it, as an automatic priority
-#: must; ``joined``: for those whose names may stand for the other nodes alone.
-GATES = LISTED, JOINED = "listed", "joined"
-
-#: What outlives this program, as files of PID 1's: the gates, and whether this node was ever listed.
-KNOWN = "known"
-MEMORY = (*GATES, KNOWN)
-
-#: The file with the addresses that a reload is to drop.
-GONE_FILE = "gone-peers"
 
 #: What to say of the two gates.
 PART = {
@@ -232,7 +226,7 @@ def _joined(addresses: frozenset[str] | set[str]) -> str:
 
 def _remembered(directory: Path) -> set[str]:
     """What was so when this program ended and was started again."""
-    return {name for name in MEMORY if (directory / name).exists() and (directory / name).read_text().strip() == "0"}
+    return {name for name in MEMORY if (directory / name).exists() and (directory / name).read_text() == OPEN}
 
 
 def main(config: str, pid_1: str) -> None:
@@ -242,34 +236,29 @@ def main(config: str, pid_1: str) -> None:
     watch = NamesWatch(told)
     while True:
         try:
-            asked = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            asked = read_json(path, PeersConfig)
+        except ConfigError:
             return  # A reload has found that there are no names any more.
-        known = {name: set(addresses) for name, addresses in asked["names"].items()}
-        hold = HOLD_ROUNDS * asked["refresh"] + HOLD_SECONDS
+        known = {name: set(addresses) for name, addresses in asked.names.items()}
+        hold = HOLD_ROUNDS * asked.refresh + HOLD_SECONDS
         answers = {name: look_up(name) for name in known}
-        next_round = time.monotonic() + asked["refresh"]
+        next_round = time.monotonic() + asked.refresh
         for line in watch.judge(known, answers, time.monotonic(), hold):
             print(line, flush=True)
         if watch.reload_is_due(known):
-            _tell(pid_1, f"X_GONE={' '.join(sorted(watch.gone()))}\nX_RELOAD=1\n")
+            reports.send(reports.RELOAD, " ".join(sorted(watch.gone())), pid_1)
         while True:
             watch.pass_time(time.monotonic(), hold)
             if watch.memory != told:
                 if watch.open_gates != told - {KNOWN}:
                     print(PART[LISTED in watch.open_gates, JOINED in watch.open_gates], flush=True)
                 told = watch.memory
-                _tell(pid_1, f"X_OPEN={' '.join(sorted(told))}\n")
+                reports.send(reports.OPENED, " ".join(sorted(told)), pid_1)
             left = min(next_round, watch.next_opening(hold)) - time.monotonic()
             if left > 0:
                 time.sleep(left)
             if time.monotonic() >= next_round:
                 break
-
-
-def _tell(pid_1: str, report: str) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-        out.sendto(report.encode(), pid_1)
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ class Plan:
 
     @property
     def gates(self) -> tuple[str, ...]:
-        """What must be open for this node to take part (app.watch_peers), each once."""
+        """What must be open for this node to take part (app.peers.watch), each once."""
         return tuple(dict.fromkeys(i.peering.gate for i in self.instances if i.peering.gate))
 
 

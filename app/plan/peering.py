@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.peers.watch import JOINED, LISTED
+from app.contract.gates import JOINED, LISTED
 
 if TYPE_CHECKING:
     from app.host.machine import Host

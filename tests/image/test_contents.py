@@ -107,7 +107,7 @@ def test_accounts_and_modes(image: str) -> None:
 def test_byte_code_is_there_and_valid(image: str) -> None:
     """With a read-only root it cannot be made at start; importing without it takes twice as long."""
     script = """
-import os, sys, app.lifecycle.start, app.pid1.supervise, app.checks.http
+import os, sys, app.lifecycle.start, app.pid1.node, app.checks.http
 for name, module in list(sys.modules.items()):
     spec = getattr(module, "__spec__", None)
     if spec and spec.has_location and spec.cached and not os.path.exists(spec.cached):

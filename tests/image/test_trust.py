@@ -48,11 +48,11 @@ def test_only_pid_1_and_keepalived_are_root(node: Container) -> None:
     for account, _, command in node.processes():
         (roots if account == "0" else others).add((account, command))
     assert {Path(command.split()[0]).name for _, command in roots} <= {"python", "keepalived"}
-    assert len([command for _, command in roots if "app.pid1.supervise" in command]) == 1
+    assert len([command for _, command in roots if "app.pid1 " in command]) == 1
     assert len([command for _, command in roots if "python" in command]) == 1
     assert {account for account, _ in others} == {KA_UID}
     running = " ".join(command for _, command in others)
-    for program in ("rsyslogd", "app.checks.http", "guard.py"):
+    for program in ("rsyslogd", "app.checks.http", "app.guard"):
         assert program in running
 
 

@@ -73,8 +73,9 @@ class Listener:
         self.pid_1.bind(str(directory / "notify"))
         self.pid_1.settimeout(30)
         # As in supervisord.conf: without the site's packages, which it must not need.
-        command = [sys.executable, "-I", "-S", str(Path(guard.__file__)), str(directory / "notify")]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = [sys.executable, "-P", "-s", "-S", "-m", "app.guard", str(directory / "notify")]
+        environ = {"PYTHONPATH": str(Path(guard.__file__).parents[1])}
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ)
         self._serial = 0
 
     def _pipe(self, end: IO[bytes] | None) -> IO[bytes]:

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import os
 import socket
-import struct
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from app.contract.log_config import LogConfig
 from app.contract.paths import STREAM_FD
 from app.pid1.log.message import WARNING
 from app.pid1.log.pipeline import Entry, Pipeline, datagram, printed_of
+from app.pid1.sockets import LARGEST, bound, receive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -42,16 +42,9 @@ AT_ONCE = 64
 #: after it, has gone its way.
 IN_HAND, IN_HAND_OUT, IN_HAND_FOR = 1, 4, 1.0
 
-#: One that has just started is handed all that waited for it at once, and may have printed none of it when it dies this
-#: many seconds after it said that it was ready.
-YOUNG_FOR = 0.25
-
 #: What may have been on the wire when a server went away is sent to it again: this many of the last messages, but none
 #: older than this many seconds.
 ON_THE_WIRE, ON_THE_WIRE_FOR = 8, 2.0
-
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SCM_CREDENTIALS
-_LARGEST = 1 << 18  # more than a sender's default buffer holds
 
 
 class Intake:
@@ -61,10 +54,10 @@ class Intake:
         self._config_path = layout.log_config
         self._config_stamp = _stamp(self._config_path)
         self.pipeline = Pipeline(read_json(self._config_path, LogConfig))
-        self.listener = _bound(layout.log_socket, mode=0o666)
+        self.listener = bound(layout.log_socket, mode=0o666)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         # The forwarder's end; PID 1 only holds it, and empties it when the forwarder is dead.
-        self._input = _bound(layout.log_input, mode=0o600)
+        self._input = bound(layout.log_input, mode=0o600)
         # supervisord closes the descriptors below STREAM_FD in a new process; this one outlives that.
         self._inherited = fcntl.fcntl(self._input, fcntl.F_DUPFD_CLOEXEC, STREAM_FD)
         self.output = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -73,10 +66,8 @@ class Intake:
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._sent: deque[bytes] = deque(maxlen=4096)
-        #: How many lines for the standard output the forwarder of now was handed, and since when it has been ready
-        #: (monotonic seconds).
+        #: How many lines for the standard output the forwarder of now was handed.
         self._handed_out = 0
-        self._ready_at: float | None = None
         self._sent_at = 0.0
         self._recent: deque[tuple[float, Entry]] = deque(maxlen=ON_THE_WIRE)
         self._lost = 0
@@ -93,13 +84,9 @@ class Intake:
         """Takes what is there, up to a limit, and hands it on as far as that goes now. Never waits."""
         for _ in range(AT_ONCE):
             try:
-                taken, ancillary, _, _ = self.listener.recvmsg(_LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
+                taken, pid, uid = receive(self.listener)
             except BlockingIOError:
                 break
-            pid, uid = 0, -1
-            for level, kind, data in ancillary:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                    pid, uid, _ = _CREDENTIALS.unpack(data[: _CREDENTIALS.size])
             now = time.time()
             is_forwarder = pid == self.forwarder_pid() != 0
             self._put_all(self.pipeline.take(taken, pid=pid, uid=uid, now=now, is_forwarder=is_forwarder), now)
@@ -155,21 +142,17 @@ class Intake:
         for entry in entries:
             self._put(entry, now)
 
-    def forwarder_is_ready(self) -> None:
-        """The forwarder takes lines from now on."""
-        if self._ready_at is None:
-            self._ready_at = time.monotonic()
+    def forwarder_ended(self, *, was_killed: bool, is_young: bool = False) -> None:
+        """Gets back what the forwarder has not read, or may have read and not queued: its successor gets it.
 
-    def forwarder_ended(self, *, was_killed: bool) -> None:
-        """Gets back what the forwarder has not read, or may have read and not queued: its successor gets it."""
+        One that has just started (``is_young``) was handed all that waited at once, and may have printed none of it.
+        """
         count = len(_emptied(self._input))
         again = [self._sent.pop() for _ in range(min(count, len(self._sent)))]
-        now = time.monotonic()
-        if was_killed and (count or now - self._sent_at < IN_HAND_FOR):
-            is_young = self._ready_at is None or now - self._ready_at < YOUNG_FOR
+        if was_killed and (count or time.monotonic() - self._sent_at < IN_HAND_FOR):
             read = self._handed_out - sum(printed_of(sent) is not None for sent in again)
             again += self._in_hand(max(read, IN_HAND_OUT) if is_young else IN_HAND_OUT)
-        self._handed_out, self._ready_at = 0, None
+        self._handed_out = 0
         for sent in again:  # the newest first
             self._waiting.appendleft(sent)
             self._waiting_bytes += len(sent)
@@ -206,20 +189,11 @@ class Intake:
         return [line for waiting in self._waiting if (line := printed_of(waiting)) is not None]
 
 
-def _bound(path: Path, *, mode: int) -> socket.socket:
-    path.unlink(missing_ok=True)
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    made.setblocking(False)
-    made.bind(str(path))
-    path.chmod(mode)
-    return made
-
-
 def _emptied(source: socket.socket) -> list[bytes]:
     found = []
     with contextlib.suppress(BlockingIOError):
         while True:
-            found.append(source.recv(_LARGEST))
+            found.append(source.recv(LARGEST))
     return found
 
 

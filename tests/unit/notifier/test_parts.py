@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.contract.notifier_config import NotifierConfig, NotifierLimits
-from app.notifier.journal import Journal, Picture, Running
+from app.notifier.journal import Journal, Picture, RunningScript
 from app.notifier.lanes import Lanes
 from app.notifier.post import body, hook_url
 from app.notifier.transition import Lines, ToldState, Transition, parse
@@ -103,9 +103,9 @@ def test_the_next_notifier_reads_what_the_last_one_wrote(path: Path) -> None:
         journal.add([transition(number)], ["script", "url"])
     journal.add([transition(4, "other", "FAULT")], ["url"])
     journal.drop("script", transition(1))
-    journal.runs(Running("main", 123, 4567, 40.0))
+    journal.runs(RunningScript("main", 123, 4567, 40.0))
     journal.drop("url", transition(1))
-    journal.runs(Running("other", 124, 4568, 41.0))
+    journal.runs(RunningScript("other", 124, 4568, 41.0))
     journal.ended(124)
     expected = Picture(
         5,
@@ -114,7 +114,7 @@ def test_the_next_notifier_reads_what_the_last_one_wrote(path: Path) -> None:
             "script": [transition(2), transition(3)],
             "url": [transition(2), transition(3), transition(4, "other", "FAULT")],
         },
-        [Running("main", 123, 4567, 40.0)],
+        [RunningScript("main", 123, 4567, 40.0)],
     )
     again = Journal(str(path), LOG)
     assert again.read() == expected

@@ -10,12 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.contract.gates import JOINED, KNOWN, LISTED
 from app.peers.watch import (
     ASK_AGAIN,
     GONE,
-    JOINED,
-    KNOWN,
-    LISTED,
     Gate,
     LookUp,
     NamesWatch,

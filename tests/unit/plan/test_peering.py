@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.peers.watch import JOINED, LISTED
+from app.contract.gates import JOINED, LISTED
 from app.plan.peering import NOBODY, Peering, listed, peering_of, source_of
 from app.plan.priority import AUTO, asked_priority, preempts, priority_of
 from app.settings import load

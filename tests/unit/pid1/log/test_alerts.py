@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.pid1.log.conftest import SCHEMA
+from tests.unit.pid1.conftest import SCHEMA
 
 RULES = Path(__file__).parents[4] / "deploy" / "alerts" / "loki-rules.yaml"
 FIELDS: dict[str, Any] = json.loads(SCHEMA.read_text())["properties"]

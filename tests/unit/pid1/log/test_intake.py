@@ -31,8 +31,6 @@ class Node:
         self.layout = Layout(run_dir)
         self.write(config)
         self.intake = Intake(self.layout)
-        # Of a forwarder that has run for long.
-        self.intake._ready_at = 0.0
         self.program = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.program.connect(str(self.layout.log_socket))
         # What the forwarder inherits.
@@ -146,17 +144,14 @@ class TestForwarderDies:
         node.intake.hand_on()
         assert node.takes() == ["out 6", "out 7", "out 8", "all 9", "out 9"]
 
-    @pytest.mark.parametrize("is_ready", [False, True])
-    def test_all_that_a_young_one_was_handed(self, node: Node, is_ready: bool) -> None:
+    def test_all_that_a_young_one_was_handed(self, node: Node) -> None:
         """A burst: what had waited for it. It read all of it, was killed, and six lines were never printed."""
         node.log("number 0")
         node.takes()
         node.intake.forwarder_ended(was_killed=False)
-        if is_ready:
-            node.intake.forwarder_is_ready()
         node.log(*(f"number {number}" for number in range(1, 20)))
         node.takes()
-        node.intake.forwarder_ended(was_killed=True)
+        node.intake.forwarder_ended(was_killed=True, is_young=True)
         node.intake.hand_on()
         assert node.takes() == [*(f"out {number}" for number in range(1, 19)), "all 19", "out 19"]
 

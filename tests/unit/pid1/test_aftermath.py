@@ -1,11 +1,11 @@
-"""What PID 1 does by itself; everything else it does is in tests/lab."""
+"""How what is left of a keepalived is ended."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-from app.pid1.supervise import _end_group
+from app.pid1.aftermath import end_group
 
 
 def group(script: str) -> subprocess.Popen[bytes]:
@@ -23,14 +23,14 @@ def group(script: str) -> subprocess.Popen[bytes]:
 
 def test_a_group_that_listens_has_time_to_say_goodbye() -> None:
     with group("trap 'echo goodbye; exit 0' TERM") as process:
-        _end_group(process.pid)
+        end_group(process.pid)
         assert process.stdout is not None
         assert process.stdout.read() == b"goodbye\n"
 
 
 def test_a_group_that_does_not_is_killed() -> None:
     with group("trap '' TERM") as process:
-        _end_group(process.pid)
+        end_group(process.pid)
         assert process.stdout is not None
         assert process.stdout.read() == b""
 
@@ -39,11 +39,11 @@ def test_a_group_that_is_gone() -> None:
     with group(":") as process:
         process.kill()
         process.wait()
-        _end_group(process.pid)
+        end_group(process.pid)
 
 
 def test_a_program_that_was_never_started_has_no_group() -> None:
-    code = "from app.pid1.supervise import _end_group; _end_group(0); print('alive')"
+    code = "from app.pid1.aftermath import end_group; end_group(0); print('alive')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, start_new_session=True)
     assert done.returncode == 0
     assert done.stdout == b"alive\n"

@@ -14,7 +14,7 @@ from app.contract.log_config import Levels, LogConfig, LoggedInstance
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SCHEMA = Path(__file__).parents[4] / "docs" / "log-line.schema.json"
+SCHEMA = Path(__file__).parents[3] / "docs" / "log-line.schema.json"
 
 
 @pytest.fixture(scope="session")

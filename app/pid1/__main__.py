@@ -1,0 +1,34 @@
+"""PID 1: ``python -m app.pid1 RUN_DIR``. It runs a node and chooses the exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from app.contract.errors import EXIT_FAILED, EXIT_STOPPED
+from app.contract.paths import STREAM_FD, Layout
+from app.contract.syslog import flush
+from app.pid1.log.unprinted_lines import print_lines
+from app.pid1.node import Node
+
+
+def main(run_dir: str) -> int:
+    """Runs a node until it is told to stop or a program fails for good; gives the exit status."""
+    os.dup2(sys.stdout.fileno(), STREAM_FD)
+    # supervisord asks for a directory of temporary files, and a read-only root file system has none.
+    tempfile.tempdir = run_dir
+    node = Node(Layout(Path(run_dir)))
+    node.run()
+    flush()
+    print_lines(STREAM_FD, node.intake.rest())
+    if node.failure is None:
+        return EXIT_STOPPED
+    # The log forwarder may be what failed: this goes straight to the operator.
+    print(f"ka: {node.intake.pipeline.masked(node.failure)}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

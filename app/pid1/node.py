@@ -1,0 +1,109 @@
+"""A node: tells the policy what happens, and carries out what it decides."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from app.contract import reports
+from app.contract.gates import GONE_FILE, MEMORY, OPEN, SHUT
+from app.contract.programs import LOG_FORWARDER
+from app.contract.syslog import flush, open_log
+from app.contract.verdict import write_atomically
+from app.pid1 import policy
+from app.pid1.aftermath import clean_up
+from app.pid1.log.intake import Intake
+from app.pid1.sockets import bound, receive
+from app.pid1.supervisor import Programs, Readable, Writable
+
+if TYPE_CHECKING:
+    import logging
+
+    from app.contract.paths import Layout
+
+
+class Node:
+    """The programs, the log on its way to the forwarder, and the reports of the programs."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._policy = policy.Policy(lambda name: (layout.run_dir / name).exists())
+        self._logs: dict[str, logging.Logger] = {}
+        self.intake = Intake(layout)  # before anything is logged
+        #: Why the node has failed, if it has.
+        self.failure: str | None = None
+        self._open_gates(())
+        (layout.run_dir / GONE_FILE).unlink(missing_ok=True)
+        # The siblings report here; none of them is root.
+        self._reports = bound(layout.ready_socket, mode=0o666)
+        self._reports.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._programs = Programs(self.tell, self._each_round, {LOG_FORWARDER: self.intake.prepare_child})
+        self._programs.watch(self._reports.fileno(), Readable(self._on_report))
+        self._programs.watch(self.intake.listener.fileno(), Readable(self.intake.read))
+        handing_on = Writable(self.intake.hand_on, lambda: self.intake.waits)
+        self._programs.watch(self.intake.output.fileno(), handing_on)
+        self.intake.forwarder_pid = lambda: self._programs.pid(LOG_FORWARDER)
+
+    def run(self) -> None:
+        """Until it was told to stop or a program has failed for good, and everything has stopped."""
+        self._programs.until_stopped()
+
+    def tell(self, event: policy.Event) -> None:
+        """Does what is to be done about ``event``."""
+        for action in self._policy.decide(event, time.monotonic()):
+            self._do(action)
+
+    def _do(self, action: policy.Action) -> None:
+        match action:
+            case policy.Start(program):
+                self._programs.start_program(program)
+            case policy.Restart(program):
+                self._programs.restart_program(program)
+            case policy.Stop(program):
+                self._programs.stop_program(program)
+            case policy.Log(level, text, program):
+                self._log(program).log(level, "%s", text)
+            case policy.SayOpening():
+                self._say_opening()
+            case policy.TakeBack(was_killed, is_young):
+                self.intake.forwarder_ended(was_killed=was_killed, is_young=is_young)
+            case policy.CleanUp(leader):
+                clean_up(leader, self._layout, self._log(policy.PROGRAM))
+            case policy.OpenGates(names):
+                self._open_gates(names)
+            case policy.DropPeers(addresses):
+                write_atomically(self._layout.run_dir / GONE_FILE, f"{addresses}\n")
+            case policy.EndContainer(why):
+                self.failure = why
+                self._programs.stop_all()
+
+    def _each_round(self) -> None:
+        flush()
+        self.intake.tick()
+        self.tell(policy.Moment.TIME_PASSED)
+
+    def _on_report(self) -> None:
+        try:
+            report = reports.parse(*receive(self._reports))
+        except BlockingIOError:
+            return
+        if report:
+            self.tell(report)
+
+    def _log(self, program: str) -> logging.Logger:
+        if program not in self._logs:  # opening a log again would lose what waits in it
+            self._logs[program] = open_log(program, os.environ["LOG_LEVEL"])
+        return self._logs[program]
+
+    def _say_opening(self) -> None:
+        for line in self._layout.opening.read_text(encoding="utf-8").splitlines():
+            level, _, message = line.partition(" ")
+            self._log(policy.PROGRAM).log(int(level), "%s", message)
+        self._layout.opening.unlink()
+
+    def _open_gates(self, names: tuple[str, ...]) -> None:
+        """What app.peers.watch says of this node's part; keepalived tracks these files where they matter."""
+        for name in MEMORY:
+            write_atomically(self._layout.run_dir / name, OPEN if name in names else SHUT)

@@ -1,0 +1,297 @@
+"""What PID 1 does about what happens: events in, actions out. It knows neither supervisord nor the kernel.
+
+supervisord itself starts again what has ended, and gives up what cannot be started; this is the life of a node on top.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from app.contract import reports
+from app.contract.programs import (
+    AFTER_THE_LOG,
+    BY_NAME,
+    GO_ON,
+    GUARD,
+    KEEPALIVED,
+    LOG_FORWARDER,
+    PROGRAMS,
+    RELOAD,
+    TRY_AGAIN,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PROGRAM = "ka"
+#: Seconds between two attempts to start a log forwarder that supervisord has given up.
+FORWARDER_RETRY_SECONDS = 10.0
+
+#: A log forwarder that dies so many seconds after it was ready may have printed nothing of what had waited for it.
+YOUNG_SECONDS = 0.25
+
+#: How rsyslogd ends its complaints when there are many.
+_NO_WORDS = re.compile(r"max number of error messages|Consider adjusting|errorMessagesToStderr|if you want more")
+
+
+@dataclass(frozen=True)
+class _OfProgram:
+    program: str
+
+
+class Started(_OfProgram):
+    """supervisord is about to start ``program``."""
+
+
+class Running(_OfProgram):
+    """It has been up for the time that supervisord.conf asks for."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """It has ended, or could not even be forked: then ``leader``, the process that led its group, is 0, and ``why``
+    says why. ``is_orderly``: it was stopped, or ended as it should."""
+
+    program: str
+    leader: int
+    is_orderly: bool = False
+    why: str | None = None
+
+
+class GivenUp(_OfProgram):
+    """supervisord does not try to start it any more."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """It printed ``line``, whose message is ``words``; ``is_complaint``: on standard error."""
+
+    program: str
+    line: str
+    words: str
+    is_complaint: bool = False
+
+
+@dataclass(frozen=True)
+class Broken:
+    """supervisord has raised an error."""
+
+    why: str
+    trace: str
+
+
+class Moment(Enum):
+    """The operator wants a reload (SIGHUP); the node was told to stop; at least once a second."""
+
+    HUNG_UP, STOPPING, TIME_PASSED = range(3)
+
+
+Event = Started | Running | Ended | GivenUp | Printed | Broken | Moment | reports.Report
+
+
+class Start(_OfProgram):
+    """Start ``program``."""
+
+
+class Restart(_OfProgram):
+    """Ask it to end; supervisord starts it again."""
+
+
+class Stop(_OfProgram):
+    """Stop it, and leave it so."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """Log ``text`` at ``level`` (of logging) in the name of ``program``."""
+
+    level: int
+    text: str
+    program: str = PROGRAM
+
+
+@dataclass(frozen=True)
+class SayOpening:
+    """Log what ``ka run`` had to say before there was a log."""
+
+
+@dataclass(frozen=True)
+class TakeBack:
+    """Take the lines back that the log forwarder had and did not get rid of; ``is_young``: perhaps none of them."""
+
+    was_killed: bool
+    is_young: bool
+
+
+@dataclass(frozen=True)
+class CleanUp:
+    """End what is left of keepalived's process group, and remove the VIPs and pid files that it left."""
+
+    leader: int
+
+
+@dataclass(frozen=True)
+class OpenGates:
+    """Let this node take part so far."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DropPeers:
+    """Leave to the next reload which addresses it is to drop."""
+
+    addresses: str
+
+
+@dataclass(frozen=True)
+class EndContainer:
+    """Stop everything, then end with a status that makes the container's restart policy act."""
+
+    why: str
+
+
+Action = Start | Restart | Stop | Log | SayOpening | TakeBack | CleanUp | OpenGates | DropPeers | EndContainer
+
+
+class Policy:
+    """Remembers what it has to, and decides. ``has_file``: whether the run directory has a file of that name."""
+
+    def __init__(self, has_file: Callable[[str], bool]) -> None:
+        self._has_file = has_file
+        self._alive: set[str] = set()
+        self._started: set[str] = set()
+        self._last_words: dict[str, str] = {}
+        self._is_heard = False
+        self._is_stopping = False
+        self._reload_is_due = False
+        #: When the log forwarder is to be started again after supervisord has given it up.
+        self._forwarder_due: float | None = None
+        #: Since when the log forwarder has been ready.
+        self._ready_at: float | None = None
+        self._failure: str | None = None
+
+    def decide(self, event: Event, now: float) -> list[Action]:
+        """What to do about ``event``, in this order, at ``now`` (monotonic seconds)."""
+        return list(self._decide(event, now))
+
+    def _decide(self, event: Event, now: float) -> Iterator[Action]:
+        match event:
+            case Started(program):
+                self._alive.add(program)
+                self._started.add(program)
+                if program == LOG_FORWARDER:
+                    self._ready_at = None
+            case Running(program) if program == LOG_FORWARDER:
+                yield from self._start_the_rest()
+            case Ended():
+                yield from self._ended(event, now)
+            case GivenUp(program) if program == GUARD:  # which cannot say so itself
+                yield from self._fail(f"{GUARD} could not be started")
+            case Printed():
+                yield from self._printed(event)
+            case reports.Report():
+                yield from self._reported(event, now)
+            case Moment.HUNG_UP:
+                self._reload_is_due = True
+                yield from self._reload_if_due()
+            case Moment.STOPPING:
+                self._is_stopping = True
+            case Broken(why, trace):
+                yield Log(logging.DEBUG, f"the supervisor has failed\n{trace}")
+                yield from self._fail(f"the supervisor has failed: {why}")
+            case Moment.TIME_PASSED:
+                yield from self._time_passed(now)
+
+    def _ended(self, event: Ended, now: float) -> Iterator[Action]:
+        self._alive.discard(event.program)
+        if event.why:
+            self._last_words[event.program] = event.why  # it has said nothing itself
+        if event.program == LOG_FORWARDER:
+            is_young = self._ready_at is None or now - self._ready_at < YOUNG_SECONDS
+            yield TakeBack(not event.is_orderly, is_young)
+        elif event.program == KEEPALIVED:
+            yield CleanUp(event.leader)
+
+    def _printed(self, event: Printed) -> Iterator[Action]:
+        if not _NO_WORDS.search(event.line):
+            self._last_words[event.program] = event.words
+        # Of what is no logger itself: a plain word on one channel, a complaint on the other.
+        yield Log(logging.WARNING if event.is_complaint else logging.INFO, event.line, event.program)
+
+    def _reported(self, report: reports.Report, now: float) -> Iterator[Action]:
+        if report.kind == reports.FAILED:
+            yield from self._give_up(report.text, now)
+        elif report.kind == reports.READY:
+            self._ready_at = now
+            yield from self._start_the_rest()
+        elif report.kind == reports.OPENED:
+            yield OpenGates(tuple(report.text.split()))
+        elif report.kind == reports.RELOAD:
+            yield DropPeers(report.text)
+            self._reload_is_due = True
+            yield from self._reload_if_due()
+        elif report.kind == reports.CHANGED:
+            for name in report.text.split():
+                yield from self._file_changed(name)
+
+    def _start_the_rest(self) -> Iterator[Action]:
+        """What waited for the log. Again and again does no harm."""
+        if not self._is_heard:
+            self._is_heard = True
+            yield SayOpening()
+        if self._is_stopping:
+            return
+        for name, file in ((program.name, program.file) for program in PROGRAMS if program.start == AFTER_THE_LOG):
+            if self._has_file(file) and name not in self._started:
+                yield Start(name)
+
+    def _file_changed(self, name: str) -> Iterator[Action]:
+        """Ends what runs, and starts what has a file to read."""
+        file = BY_NAME[name].file
+        is_wanted = file is None or self._has_file(file)
+        if name in self._alive:
+            yield Restart(name) if is_wanted else Stop(name)
+        elif is_wanted and not self._is_stopping:
+            yield Start(name)
+
+    def _reload_if_due(self) -> Iterator[Action]:
+        """One that is due while another runs comes after it."""
+        if self._reload_is_due and RELOAD not in self._alive and not self._is_stopping:
+            self._reload_is_due = False
+            yield Start(RELOAD)
+
+    def _time_passed(self, now: float) -> Iterator[Action]:
+        if self._forwarder_due is not None and now >= self._forwarder_due:
+            self._forwarder_due = None
+            if not self._is_stopping:
+                yield Start(LOG_FORWARDER)
+        yield from self._reload_if_due()
+
+    def _give_up(self, why: str, now: float) -> Iterator[Action]:
+        """What the guard says of a program; only one that the VIP depends on ends the container."""
+        name = why.split(" ", 1)[0]
+        on_failure = BY_NAME[name].on_failure if name in BY_NAME else None
+        if on_failure == GO_ON:
+            yield Log(logging.CRITICAL, f"{why}; the node goes on without it")
+        elif on_failure == TRY_AGAIN and self._is_heard:
+            again = f"trying again in {FORWARDER_RETRY_SECONDS:.0f} s, the node goes on"
+            yield Log(logging.CRITICAL, f"{self._with_last_words(why)}; {again}")
+            self._forwarder_due = now + FORWARDER_RETRY_SECONDS
+        else:
+            yield from self._fail(why)
+
+    def _with_last_words(self, why: str) -> str:
+        last_words = self._last_words.get(why.split(" ", 1)[0])
+        return f"{why}: {last_words}" if last_words else why
+
+    def _fail(self, why: str) -> Iterator[Action]:
+        if self._failure is None:
+            self._failure = self._with_last_words(why)
+            yield Log(logging.CRITICAL, f"{self._failure}; ending the container")
+        self._is_stopping = True
+        yield EndContainer(self._failure)

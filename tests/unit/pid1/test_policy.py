@@ -1,0 +1,230 @@
+"""Named histories of a node: what happens, when, and what PID 1 does about it."""
+
+from __future__ import annotations
+
+from logging import CRITICAL, DEBUG, INFO, WARNING
+
+import pytest
+
+from app.contract.reports import CHANGED, FAILED, OPENED, READY, RELOAD, Report
+from app.pid1.policy import (
+    FORWARDER_RETRY_SECONDS,
+    Action,
+    Broken,
+    CleanUp,
+    DropPeers,
+    EndContainer,
+    Ended,
+    Event,
+    GivenUp,
+    Log,
+    Moment,
+    OpenGates,
+    Policy,
+    Printed,
+    Restart,
+    Running,
+    SayOpening,
+    Start,
+    Started,
+    Stop,
+    TakeBack,
+)
+
+LOG, CHECKER, NOTIFIER, VRRP = "log-forwarder", "http-checker", "notifier", "keepalived"
+RESUMED = Report(READY, "")
+TICK = Moment.TIME_PASSED
+
+
+class Files(set[str]):
+    """What the run directory has from now on: in a history it stands where an event does."""
+
+
+#: When something happens (monotonic seconds), what, and what is done about it.
+Step = tuple[float, Event | Files, list[Action]]
+History = list[Step]
+
+#: A node with a check and a hook, up to where all runs.
+CONFIGURED = Files({"rsyslog.conf", "http-checker.json", "notifier.json", "keepalived.conf"})
+UP: History = [
+    (0.0, CONFIGURED, []),
+    (0.0, Started(LOG), []),
+    (0.0, Started("guard"), []),
+    (0.1, RESUMED, [SayOpening(), Start(CHECKER), Start(NOTIFIER), Start(VRRP)]),
+    (0.1, Started(CHECKER), []),
+    (0.1, Started(NOTIFIER), []),
+    (0.1, Started(VRRP), []),
+]
+
+
+def failed(sentence: str) -> Report:
+    return Report(FAILED, sentence)
+
+
+def ends(why: str) -> list[Action]:
+    return [Log(CRITICAL, f"{why}; ending the container"), EndContainer(why)]
+
+
+HISTORIES: dict[str, History] = {
+    "orderly start": [
+        *UP,
+        (1.1, Running(LOG), []),
+        (1.1, Running("guard"), []),
+        (1.1, Running(VRRP), []),
+    ],
+    "a forwarder that never says that it is ready": [
+        (0.0, CONFIGURED, []),
+        (0.0, Started(LOG), []),
+        (1.0, Running(LOG), [SayOpening(), Start(CHECKER), Start(NOTIFIER), Start(VRRP)]),
+    ],
+    "names and no check": [
+        (0.0, Files({"peers.json", "keepalived.conf"}), []),
+        (0.1, RESUMED, [SayOpening(), Start("peers"), Start(VRRP)]),
+    ],
+    "told to stop while it waits for the log": [
+        (0.0, CONFIGURED, []),
+        (0.0, Started(LOG), []),
+        (0.1, Moment.STOPPING, []),
+        (0.2, RESUMED, [SayOpening()]),
+    ],
+    "forwarder killed young": [
+        *UP,
+        (0.3, Ended(LOG, 11), [TakeBack(was_killed=True, is_young=True)]),
+        (1.6, Started(LOG), []),
+        (1.7, RESUMED, []),
+        (2.0, Ended(LOG, 12), [TakeBack(was_killed=True, is_young=False)]),
+        (2.1, Started(LOG), []),
+        (2.2, Ended(LOG, 13), [TakeBack(was_killed=True, is_young=True)]),
+    ],
+    "forwarder ended by a reload": [
+        *UP,
+        (9.0, Ended(LOG, 11, is_orderly=True), [TakeBack(was_killed=False, is_young=False)]),
+    ],
+    "forwarder that cannot be started at all": [
+        (0.0, CONFIGURED, []),
+        (0.0, Started(LOG), []),
+        (0.1, Printed(LOG, "no log today", "no log today", is_complaint=True), [Log(WARNING, "no log today", LOG)]),
+        (0.1, Ended(LOG, 11), [TakeBack(was_killed=True, is_young=True)]),
+        (7.0, GivenUp(LOG), []),
+        (7.0, failed(f"{LOG} could not be started"), ends(f"{LOG} could not be started: no log today")),
+    ],
+    "forwarder that cannot start again after having run": [
+        *UP,
+        (50.0, Started(LOG), []),
+        (50.0, Ended(LOG, 0, why="no such file"), [TakeBack(was_killed=True, is_young=True)]),
+        (57.0, GivenUp(LOG), []),
+        (
+            57.0,
+            failed(f"{LOG} could not be started"),
+            [Log(CRITICAL, f"{LOG} could not be started: no such file; trying again in 10 s, the node goes on")],
+        ),
+        (57.0 + FORWARDER_RETRY_SECONDS - 0.1, TICK, []),
+        (57.0 + FORWARDER_RETRY_SECONDS, TICK, [Start(LOG)]),
+        (57.0 + FORWARDER_RETRY_SECONDS + 1, TICK, []),
+    ],
+    "told to stop before the forwarder is tried again": [
+        *UP,
+        (
+            57.0,
+            failed(f"{LOG} could not be started"),
+            [Log(CRITICAL, f"{LOG} could not be started; trying again in 10 s, the node goes on")],
+        ),
+        (60.0, Moment.STOPPING, []),
+        (70.0, TICK, []),
+    ],
+    "notifier given up": [
+        *UP,
+        (5.0, Printed(NOTIFIER, "no disk", "no disk"), [Log(INFO, "no disk", NOTIFIER)]),
+        (
+            9.0,
+            failed(f"{NOTIFIER} ended 5 times within 8 s"),
+            [Log(CRITICAL, f"{NOTIFIER} ended 5 times within 8 s; the node goes on without it")],
+        ),
+    ],
+    "keepalived dies": [*UP, (5.0, Ended(VRRP, 44), [CleanUp(44)]), (5.0, Started(VRRP), [])],
+    "keepalived cannot be started again": [
+        *UP,
+        (5.0, Ended(VRRP, 44), [CleanUp(44)]),
+        (5.0, Started(VRRP), []),
+        (5.0, Ended(VRRP, 0, why="command not found"), [CleanUp(0)]),
+        (9.0, failed(f"{VRRP} could not be started"), ends(f"{VRRP} could not be started: command not found")),
+    ],
+    "two fail, the first is the reason": [
+        *UP,
+        (5.0, failed(f"{CHECKER} could not be started"), ends(f"{CHECKER} could not be started")),
+        (6.0, failed(f"{VRRP} could not be started"), [EndContainer(f"{CHECKER} could not be started")]),
+        (7.0, Moment.HUNG_UP, []),
+    ],
+    "guard cannot start": [
+        (0.0, Started("guard"), []),
+        (0.1, Printed("guard", "no guard", "no guard"), [Log(INFO, "no guard", "guard")]),
+        (0.1, Ended("guard", 12), []),
+        (7.0, GivenUp("guard"), ends("guard could not be started: no guard")),
+    ],
+    "what rsyslogd ends its complaints with is no last word": [
+        *UP,
+        (1.0, Printed(LOG, "no space", "no space"), [Log(INFO, "no space", LOG)]),
+        (1.0, Printed(LOG, "Consider adjusting x", "Consider adjusting x"), [Log(INFO, "Consider adjusting x", LOG)]),
+        (
+            2.0,
+            failed(f"{LOG} could not be started"),
+            [Log(CRITICAL, f"{LOG} could not be started: no space; trying again in 10 s, the node goes on")],
+        ),
+    ],
+    "what supervisord says in a program's name": [
+        *UP,
+        (1.0, Printed(CHECKER, "supervisor: no uid", "no uid"), [Log(INFO, "supervisor: no uid", CHECKER)]),
+        (2.0, failed(f"{CHECKER} could not be started"), ends(f"{CHECKER} could not be started: no uid")),
+    ],
+    "hung up": [*UP, (5.0, Moment.HUNG_UP, [Start("reload")]), (5.0, Started("reload"), []), (6.0, TICK, [])],
+    "reload due while one runs": [
+        *UP,
+        (5.0, Moment.HUNG_UP, [Start("reload")]),
+        (5.0, Started("reload"), []),
+        (5.1, Moment.HUNG_UP, []),
+        (5.2, TICK, []),
+        (5.3, Ended("reload", 51, is_orderly=True), []),
+        (5.3, TICK, [Start("reload")]),
+        (5.3, Started("reload"), []),
+        (5.4, Ended("reload", 52, is_orderly=True), []),
+        (5.4, TICK, []),
+    ],
+    "a peer is gone": [*UP, (5.0, Report(RELOAD, "203.0.113.12"), [DropPeers("203.0.113.12"), Start("reload")])],
+    "this node may take part": [*UP, (5.0, Report(OPENED, "listed known"), [OpenGates(("listed", "known"))])],
+    "a file has changed": [*UP, (5.0, Report(CHANGED, f"{CHECKER} {LOG}"), [Restart(CHECKER), Restart(LOG)])],
+    "a file has come, another has gone": [
+        *UP,
+        (5.0, Files(CONFIGURED - {"notifier.json"} | {"peers.json"}), []),
+        (5.0, Report(CHANGED, f"peers {NOTIFIER}"), [Start("peers"), Stop(NOTIFIER)]),
+    ],
+    "restart of what does not run and has no file any more": [
+        *UP,
+        (4.0, Ended(NOTIFIER, 45), []),
+        (5.0, Files(CONFIGURED - {"notifier.json"}), []),
+        (5.0, Report(CHANGED, NOTIFIER), []),
+    ],
+    "a reload that ends when the node stops starts nothing": [
+        *UP,
+        (4.0, Moment.STOPPING, []),
+        (4.1, Ended(CHECKER, 43, is_orderly=True), []),
+        (4.1, Report(CHANGED, CHECKER), []),
+    ],
+    "supervisord breaks": [
+        *UP,
+        (5.0, Broken("KeyError('x')", "Traceback"), [
+            Log(DEBUG, "the supervisor has failed\nTraceback"),
+            *ends("the supervisor has failed: KeyError('x')"),
+        ]),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
+def test_history(history: History) -> None:
+    files: set[str] = set()
+    policy = Policy(lambda name: name in files)
+    for number, (when, event, actions) in enumerate(history):
+        if isinstance(event, Files):
+            files = event
+            continue
+        assert policy.decide(event, when) == actions, f"step {number}: {event}"
