@@ -125,7 +125,7 @@ class SyslogHandler(logging.Handler):
         return f"<{_FACILITY_DAEMON * 8 + severity}>{self._program}[{os.getpid()}]: ".encode() + text
 
     def _send(self, datagram: bytes) -> bool:
-        # Twice: a restarted forwarder has made a new socket, which the old connection cannot reach.
+        # Twice: where another logger of this machine owns /dev/log, its restart makes a new socket.
         for _attempt in range(2):
             try:
                 self._connection().send(datagram)

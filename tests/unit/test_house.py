@@ -63,3 +63,12 @@ def test_a_limit_of_time_says_its_unit() -> None:
             if name and unit.match(said) and not name[1].endswith(("_SECONDS", "_MS")):
                 wrong.append(f"{path.relative_to(CHECKOUT)}: {name[1]}")
     assert wrong == []
+
+
+def test_the_page_of_the_architecture_has_every_file_of_the_run_directory() -> None:
+    page = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    part = page[page.index("## The run directory") : page.index("## A death")]
+    paths = (CHECKOUT / "app" / "contract" / "paths.py").read_text(encoding="utf-8")
+    named = re.findall(r'(?:self\.run_dir|self\.verdicts) / "([^"]+)"', paths)
+    assert len(named) > 20
+    assert [name for name in named if name not in part] == []
