@@ -65,7 +65,7 @@ def test_enter_and_read_see_the_containers_side(lab: Lab) -> None:
     seen = n1.enter([*SH, "echo $$ $KA_X; hostname; pwd; grep CapEff /proc/self/status"]).stdout.splitlines()
     assert int(seen[0].split()[0]) < 20
     assert seen[0].endswith(" 1")
-    assert seen[1:] == ["n1", str(CHECKOUT), "CapEff:\t00000000000038e1"]
+    assert seen[1:] == ["n1", str(CHECKOUT), "CapEff:\t00000000000030e1"]
     with pytest.raises(LabError, match="ended with status 3 and said: no"):
         n1.enter([*SH, "echo no >&2; exit 3"])
     assert n1.enter([*SH, "exit 3"], check=False).returncode == 3
