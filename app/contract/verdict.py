@@ -14,17 +14,27 @@ HEARTBEAT_FLOOR = 1.0
 """A heartbeat is good for three intervals, but for one second at least."""
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str, *, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
     """Replaces the file in one step: a reader, and a kill at any moment, finds the old or the new text, never half.
 
-    Nothing is synced to disk: the run directory does not outlive the machine. Raises OSError.
+    ``owner`` is the uid and gid that it is given to, -1 for what stays root's. The directory may be another account's:
+    no link that lies there is followed. Nothing is synced to disk, the run directory does not outlive the machine.
+    Raises OSError.
     """
     place, name = os.path.split(path)
     fresh = f"{place}/.{name}.new"
     data = text.encode()
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        handle = os.open(fresh, flags, mode)
+    except FileExistsError:  # left by a kill, or laid there by somebody
+        os.unlink(fresh)  # noqa: PTH108 - as below
+        handle = os.open(fresh, flags, mode)
     try:
         written = os.write(handle, data)
+        if owner is not None:
+            os.fchmod(handle, mode)  # whatever the umask is
+            os.fchown(handle, *owner)
     finally:
         os.close(handle)
     if written != len(data):
@@ -39,9 +49,9 @@ class Verdict:
         self.path = path
         self._texts = {True: f"{up}\n", False: f"{down}\n"}
 
-    def write(self, *, up: bool) -> None:
+    def write(self, *, up: bool, owner: tuple[int, int] | None = None) -> None:
         """Publishes; keepalived acts on it within milliseconds. Raises OSError."""
-        write_atomically(self.path, self._texts[up])
+        write_atomically(self.path, self._texts[up], owner=owner)
 
     def was_up(self) -> bool:
         """What the file says now: True only when it says up; absent, unreadable or anything else is not up."""
@@ -73,6 +83,6 @@ class Heartbeat:
         finally:
             os.close(handle)
 
-    def beat(self) -> None:
+    def beat(self, owner: tuple[int, int] | None = None) -> None:
         """Writes the deadline in centiseconds since boot. Raises OSError."""
-        write_atomically(self._path, f"{round((self.now() + self._good_for) * 100)}\n")
+        write_atomically(self._path, f"{round((self.now() + self._good_for) * 100)}\n", owner=owner)

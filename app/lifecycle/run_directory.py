@@ -37,8 +37,8 @@ def make(plan: Plan, files: Sequence[File]) -> None:
     add_verdicts(layout, plan, up=False)
     if plan.http_checks:
         # Good until the http-checker has had its time to start.
-        Heartbeat(layout.verdicts, min(check.interval for check in plan.http_checks)).beat()
-        _give(plan.siblings, layout.heartbeat)
+        interval = min(check.interval for check in plan.http_checks)
+        Heartbeat(layout.verdicts, interval).beat(owner=(plan.siblings.uid, plan.siblings.gid))
     add_override_states(layout, plan)
     write_atomically(layout.drain, "0\n")
     if plan.hooks:
@@ -52,16 +52,8 @@ def write_file(layout: Layout, file: File, plan: Plan) -> None:
     """Writes a rendered file in one step, never readable by more than it should be."""
     path = layout.run_dir / file.path
     path.parent.mkdir(mode=0o755, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, not a path
-        stream.write(file.text)
-    fresh.chmod(file.mode)  # whatever the umask is
-    if file.for_siblings:
-        os.chown(fresh, -1, plan.siblings.gid)
-    elif file.for_script_user:
-        os.chown(fresh, -1, plan.script_user.gid)
-    fresh.replace(path)
+    group = plan.siblings.gid if file.for_siblings else plan.script_user.gid if file.for_script_user else -1
+    write_atomically(path, file.text, mode=file.mode, owner=(-1, group))
 
 
 def add_verdicts(layout: Layout, plan: Plan, *, up: bool) -> None:
@@ -74,8 +66,7 @@ def add_verdicts(layout: Layout, plan: Plan, *, up: bool) -> None:
     for check in plan.http_checks:
         verdict = Verdict(layout.verdict(check.name), check.up, check.down)
         if not verdict.path.exists():
-            verdict.write(up=up)
-            _give(plan.siblings, verdict.path)
+            verdict.write(up=up, owner=(plan.siblings.uid, plan.siblings.gid))
 
 
 def add_override_states(layout: Layout, plan: Plan) -> None:

@@ -29,7 +29,7 @@ def prepare_spool(plan: Plan) -> list[str]:
         spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chown(spool, os.getuid(), os.getgid())
         unwanted = [path for path in spool.iterdir() if (q := _QUEUE_FILE.fullmatch(path.name)) and q[1] not in wanted]
-        size = sum(path.stat().st_size for path in unwanted)
+        size = sum(path.lstat().st_size for path in unwanted)
         for path in unwanted:
             path.unlink()
         if unwanted:
@@ -39,7 +39,7 @@ def prepare_spool(plan: Plan) -> list[str]:
         # Another account may have been the siblings' at the last start.
         for path in spool.iterdir():
             if _QUEUE_FILE.fullmatch(path.name):
-                os.chown(path, siblings.uid, siblings.gid)
+                os.chown(path, siblings.uid, siblings.gid, follow_symlinks=False)
         os.chown(spool, siblings.uid, siblings.gid)
     except OSError as error:
         where = error.filename or spool
