@@ -39,7 +39,7 @@ class Layout:
         {
             *(program.file for program in PROGRAMS if program.file),
             *("log.json", "log-socket", "log-input", "environment", "vips", "opening", "notify", "drain"),
-            *("keepalived.pid", "keepalived-vrrp.pid", "supervisord.pid"),
+            *("keepalived.pid", "keepalived-vrrp.pid", "supervisord.pid", "reload.pending"),
         }
     )
 
@@ -174,6 +174,11 @@ class Layout:
     def environment(self) -> Path:
         """The KA_* variables of the start, for a reload. Only root reads it."""
         return self.run_dir / "environment"
+
+    @property
+    def reload_pending(self) -> Path:
+        """There while a reload applies what it has tested: the next one then applies everything."""
+        return self.run_dir / "reload.pending"
 
     @property
     def reload_lock(self) -> Path:

@@ -49,7 +49,9 @@ def reload(layout: Layout) -> list[str]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         plan = prepare(environ, known_names=_last_names(layout))
         files = render(plan, show_secrets=True)
-        changed = [file for file in files if _on_disk(layout, file) != file.text]
+        # One that was killed has left files that no program has read yet.
+        is_unfinished = layout.reload_pending.exists()
+        changed = [file for file in files if is_unfinished or _on_disk(layout, file) != file.text]
         now = {file.path for file in files}
         gone = [name for name in (*_RESTARTED, *_FOLLOWING) if (layout.run_dir / name).exists() and name not in now]
         if not changed and not gone:
@@ -57,7 +59,9 @@ def reload(layout: Layout) -> list[str]:
         # A node that has served without a new check is not taken out before it failed.
         add_verdicts(layout, plan, up=True)
         _test(layout, plan, changed)
-        _apply(layout, plan, changed, gone)
+        layout.reload_pending.touch()
+        _apply(layout, plan, changed, gone, everyone=is_unfinished)
+        layout.reload_pending.unlink()
     return [file.path for file in changed] + gone
 
 
@@ -99,8 +103,11 @@ def _test(layout: Layout, plan: Plan, changed: Sequence[File]) -> None:
             )
 
 
-def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[str]) -> None:
-    """Writes what changed, and tells the programs that read it. What keepalived will look for is there before it is."""
+def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[str], *, everyone: bool) -> None:
+    """Writes what changed, and tells the programs that read it, or ``everyone``.
+
+    What keepalived will look for is there before it is.
+    """
     add_override_states(layout, plan)
     started = [_FOLLOWING[f.path] for f in changed if f.path in _FOLLOWING and not (layout.run_dir / f.path).exists()]
     if PEERS in started:
@@ -115,6 +122,8 @@ def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[s
     add_vips(layout, plan, before=layout.vips.read_text(encoding="ascii").split())
     restart = [_RESTARTED[file.path] for file in changed if file.path in _RESTARTED] + started
     restart += [(_RESTARTED | _FOLLOWING)[name] for name in gone]
+    if everyone:
+        restart = [*_RESTARTED.values(), *_FOLLOWING.values()]
     if restart:
         reports.send(reports.CHANGED, " ".join(restart), str(layout.ready_socket))
     if any(layout.run_dir / file.path == layout.keepalived_conf for file in changed):
