@@ -48,7 +48,7 @@ PROGRAMS = (
     Program(GUARD, SIBLINGS, AT_ONCE),
     Program("http-checker", SIBLINGS, AFTER_THE_LOG, "http-checker.json", RESTART),
     Program(PEERS, SIBLINGS, AFTER_THE_LOG, "peers.json", FOLLOW),
-    Program(RELOAD, ROOT, ON_REQUEST),
+    Program(RELOAD, ROOT, ON_REQUEST, on_failure=GO_ON, counts_deaths=False),
     Program("notifier", SCRIPT_USER, AFTER_THE_LOG, "notifier.json", RESTART, GO_ON),
     Program(KEEPALIVED, ROOT, AFTER_THE_LOG, "keepalived.conf", SIGNAL),
 )

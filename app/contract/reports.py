@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import socket
 
+from app.contract import programs
+from app.contract.programs import GUARD, LOG_FORWARDER, PEERS
+
 #: What a report is about, and what its ``text`` says: nothing; a sentence that begins with the program's name; the
 #: gates that are open; the addresses of peers to drop; the programs whose file has changed.
 READY, FAILED, OPENED, RELOAD, CHANGED = "READY", "STOPPING", "X_OPEN", "X_RELOAD", "X_RESTART"
+
+#: Whose report each is. Of others PID 1 believes only root.
+SENDERS = {READY: LOG_FORWARDER, FAILED: GUARD, OPENED: PEERS, RELOAD: PEERS, CHANGED: programs.RELOAD}
 
 
 class Report:

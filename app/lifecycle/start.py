@@ -17,6 +17,7 @@ from app.contract.environ import PREFIX
 from app.contract.errors import ConfigError, Problem
 from app.contract.json_file import to_json
 from app.contract.paths import DEV_LOG, Layout
+from app.contract.syslog import plain
 from app.host.leftovers import sweep
 from app.host.machine import missing_capabilities
 from app.lifecycle import keepalived_test, run_directory
@@ -55,7 +56,7 @@ def run(environ: Mapping[str, str]) -> NoReturn:
     opening += [(logging.WARNING, warning) for warning in trials if warning]
     _sweep(plan, opening)
     opening += [(logging.INFO, line) for line in summary(plan)]
-    layout.opening.write_text("".join(f"{level} {line}\n" for level, line in opening), encoding="utf-8")
+    layout.opening.write_text("".join(f"{level} {plain(line)}\n" for level, line in opening), encoding="utf-8")
     asked = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
     layout.environment.touch(mode=0o600)
     layout.environment.write_text(to_json(asked), encoding="utf-8")
@@ -99,7 +100,7 @@ def trial(check: ScriptCheck, account: Account, run_dir: Path) -> str | None:
         if status == 0:
             return None
         output.seek(0)
-        printed = output.read(500).decode(errors="replace").strip().replace("\n", " ")
+        printed = " ".join(output.read(500).decode(errors="replace").split())
     return f"{check.script}: failed with exit status {status} in its trial run: {printed or 'no output'}"
 
 

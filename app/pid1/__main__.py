@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import tempfile
@@ -13,9 +14,15 @@ from app.contract.syslog import flush
 from app.pid1.log.unprinted_lines import print_lines
 from app.pid1.node import Node
 
+#: linux/prctl.h
+PR_SET_CHILD_SUBREAPER = 36
+
 
 def main(run_dir: str) -> int:
     """Runs a node until it is told to stop or a program fails for good; gives the exit status."""
+    # With a process 1 that is not this one (docker run --init, a shared PID namespace), what a dead keepalived leaves
+    # would become that one's child, and could be neither waited for nor ended in time.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.dup2(sys.stdout.fileno(), STREAM_FD)
     # supervisord asks for a directory of temporary files, and a read-only root file system has none.
     tempfile.tempdir = run_dir

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.host.leftovers import remove_leftovers
@@ -18,17 +20,43 @@ if TYPE_CHECKING:
 GOODBYE_SECONDS = 0.1
 
 
+def states(leader: int, layout: Layout) -> str:
+    """The letters of the states (proc_pid_stat(5)) that keepalived's processes are in, without those that are gone."""
+    pids = {str(leader), *(_text(path) for path in layout.keepalived_pid_files)} - {"0", ""}
+    return "".join(sorted(_text(Path(f"/proc/{pid}/stat")).rpartition(")")[2][1:2] for pid in pids))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def end_hung(leader: int, layout: Layout, log: logging.Logger) -> None:
+    """Kills a keepalived that does nothing, and removes its VIPs: it may take long to die."""
+    if leader:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGKILL)
+    remove_vips(layout, log)
+
+
 def clean_up(leader: int, layout: Layout, log: logging.Logger) -> None:
     """Removes all that is left of the keepalived whose first process was ``leader``."""
     end_group(leader)
+    remove_vips(layout, log)
+    for stale in layout.keepalived_pid_files:
+        stale.unlink(missing_ok=True)
+
+
+def remove_vips(layout: Layout, log: logging.Logger) -> None:
+    """Takes every address that a keepalived of this node may have left off this host, and says so."""
     vips = layout.vips.read_text(encoding="ascii").split()
     try:
         for address in remove_leftovers(vips):
             log.warning("removed %s, which keepalived left behind", address)
     except (OSError, subprocess.CalledProcessError) as error:
         log.log(logging.ERROR, "cannot look for VIPs that keepalived left behind: %s", error)
-    for stale in layout.keepalived_pid_files:
-        stale.unlink(missing_ok=True)
 
 
 def end_group(leader: int) -> None:
@@ -44,6 +72,9 @@ def end_group(leader: int) -> None:
         while os.waitpid(-leader, os.WNOHANG)[0] or time.monotonic() < deadline:
             time.sleep(0.001)
         os.killpg(leader, signal.SIGKILL)
-        os.waitpid(-leader, 0)
+        # One that hangs in the kernel does not end: supervisord collects it when it does.
+        deadline = time.monotonic() + GOODBYE_SECONDS
+        while os.waitpid(-leader, os.WNOHANG)[0] or time.monotonic() < deadline:
+            time.sleep(0.001)
     except (ProcessLookupError, ChildProcessError):
         return  # Nothing is left.

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from app.contract import reports
 from app.contract.gates import GONE_FILE, MEMORY, OPEN, SHUT
-from app.contract.programs import LOG_FORWARDER
+from app.contract.programs import KEEPALIVED, LOG_FORWARDER
 from app.contract.syslog import flush, open_log
 from app.contract.verdict import write_atomically
-from app.pid1 import policy
-from app.pid1.aftermath import clean_up
+from app.pid1 import aftermath, policy
 from app.pid1.log.intake import Intake
 from app.pid1.sockets import bound, receive
 from app.pid1.supervisor import Programs, Readable, Writable
@@ -29,7 +28,6 @@ class Node:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._policy = policy.Policy(lambda name: (layout.run_dir / name).exists())
         self._logs: dict[str, logging.Logger] = {}
         self.intake = Intake(layout)  # before anything is logged
         #: Why the node has failed, if it has.
@@ -40,6 +38,11 @@ class Node:
         self._reports = bound(layout.ready_socket, mode=0o666)
         self._reports.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._programs = Programs(self.tell, self._each_round, {LOG_FORWARDER: self.intake.prepare_child})
+        self._policy = policy.Policy(
+            has_file=lambda name: (layout.run_dir / name).exists(),
+            pid=self._programs.pid,
+            states=lambda: aftermath.states(self._programs.pid(KEEPALIVED), layout),
+        )
         self._programs.watch(self._reports.fileno(), Readable(self._on_report))
         self._programs.watch(self.intake.listener.fileno(), Readable(self.intake.read))
         handing_on = Writable(self.intake.hand_on, lambda: self.intake.waits)
@@ -70,7 +73,9 @@ class Node:
             case policy.TakeBack(was_killed, is_young):
                 self.intake.forwarder_ended(was_killed=was_killed, is_young=is_young)
             case policy.CleanUp(leader):
-                clean_up(leader, self._layout, self._log(policy.PROGRAM))
+                aftermath.clean_up(leader, self._layout, self._log(policy.PROGRAM))
+            case policy.EndHung():
+                aftermath.end_hung(self._programs.pid(KEEPALIVED), self._layout, self._log(policy.PROGRAM))
             case policy.OpenGates(names):
                 self._open_gates(names)
             case policy.DropPeers(addresses):
@@ -98,7 +103,8 @@ class Node:
         return self._logs[program]
 
     def _say_opening(self) -> None:
-        for line in self._layout.opening.read_text(encoding="utf-8").splitlines():
+        # Not splitlines: it breaks at more than the end of a line.
+        for line in self._layout.opening.read_text(encoding="utf-8").removesuffix("\n").split("\n"):
             level, _, message = line.partition(" ")
             self._log(policy.PROGRAM).log(int(level), "%s", message)
         self._layout.opening.unlink()

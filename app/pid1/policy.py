@@ -34,6 +34,9 @@ FORWARDER_RETRY_SECONDS = 10.0
 #: A log forwarder that dies so many seconds after it was ready may have printed nothing of what had waited for it.
 YOUNG_SECONDS = 0.25
 
+#: A keepalived that hangs in the kernel for so many seconds, three of the default adverts, is ended.
+HUNG_SECONDS = 3.0
+
 #: How rsyslogd ends its complaints when there are many.
 _NO_WORDS = re.compile(r"max number of error messages|Consider adjusting|errorMessagesToStderr|if you want more")
 
@@ -135,6 +138,11 @@ class CleanUp:
 
 
 @dataclass(frozen=True)
+class EndHung:
+    """Kill keepalived, which does nothing any more, and remove its VIPs: it says no goodbye and removes nothing."""
+
+
+@dataclass(frozen=True)
 class OpenGates:
     """Let this node take part so far."""
 
@@ -155,14 +163,22 @@ class EndContainer:
     why: str
 
 
-Action = Start | Restart | Stop | Log | SayOpening | TakeBack | CleanUp | OpenGates | DropPeers | EndContainer
+Action = Start | Restart | Stop | Log | SayOpening | TakeBack | CleanUp | EndHung | OpenGates | DropPeers | EndContainer
 
 
 class Policy:
-    """Remembers what it has to, and decides. ``has_file``: whether the run directory has a file of that name."""
+    """Remembers what it has to, and decides.
 
-    def __init__(self, has_file: Callable[[str], bool]) -> None:
+    ``has_file``: whether the run directory has a file of that name; ``pid``: the process of a program, 0 for none;
+    ``states``: the letters of keepalived's processes in /proc/PID/stat.
+    """
+
+    def __init__(self, has_file: Callable[[str], bool], pid: Callable[[str], int], states: Callable[[], str]) -> None:
         self._has_file = has_file
+        self._pid = pid
+        self._states = states
+        #: Since when keepalived has hung in the kernel at every look.
+        self._hangs_since: float | None = None
         self._alive: set[str] = set()
         self._started: set[str] = set()
         self._last_words: dict[str, str] = {}
@@ -194,8 +210,11 @@ class Policy:
                 yield from self._fail(f"{GUARD} could not be started")
             case Printed():
                 yield from self._printed(event)
-            case reports.Report():
+            case reports.Report() if self._may_say(event):
                 yield from self._reported(event, now)
+            case reports.Report(kind=kind, pid=pid, uid=uid):
+                sentence = f"ignored a report {kind} of process {pid}, account {uid}"
+                yield Log(logging.WARNING, f"{sentence}; only {reports.SENDERS[kind]} and root may send it")
             case Moment.HUNG_UP:
                 self._reload_is_due = True
                 yield from self._reload_if_due()
@@ -206,6 +225,11 @@ class Policy:
                 yield from self._fail(f"the supervisor has failed: {why}")
             case Moment.TIME_PASSED:
                 yield from self._time_passed(now)
+
+    def _may_say(self, report: reports.Report) -> bool:
+        """Whether the kernel bears out that the report is from whom it should be."""
+        sender = reports.SENDERS[report.kind]
+        return report.uid == 0 or (report.pid != 0 and report.pid == self._pid(sender))
 
     def _ended(self, event: Ended, now: float) -> Iterator[Action]:
         self._alive.discard(event.program)
@@ -237,7 +261,8 @@ class Policy:
             yield from self._reload_if_due()
         elif report.kind == reports.CHANGED:
             for name in report.text.split():
-                yield from self._file_changed(name)
+                if name in BY_NAME:
+                    yield from self._file_changed(name)
 
     def _start_the_rest(self) -> Iterator[Action]:
         """What waited for the log. Again and again does no harm."""
@@ -265,7 +290,20 @@ class Policy:
             self._reload_is_due = False
             yield Start(RELOAD)
 
+    def _end_hung(self, now: float) -> Iterator[Action]:
+        """A keepalived that is stopped, or hangs in the kernel, holds VIPs that a peer takes too."""
+        states = self._states()
+        if "D" not in states:  # which is nothing odd for a moment
+            self._hangs_since = None
+        elif self._hangs_since is None:
+            self._hangs_since = now
+        if "T" in states or (self._hangs_since is not None and now - self._hangs_since >= HUNG_SECONDS):
+            self._hangs_since = None
+            yield Log(logging.CRITICAL, f"{KEEPALIVED} does nothing any more (process state {states}); ending it")
+            yield EndHung()
+
     def _time_passed(self, now: float) -> Iterator[Action]:
+        yield from self._end_hung(now)
         if self._forwarder_due is not None and now >= self._forwarder_due:
             self._forwarder_due = None
             if not self._is_stopping:
@@ -290,6 +328,8 @@ class Policy:
         return f"{why}: {last_words}" if last_words else why
 
     def _fail(self, why: str) -> Iterator[Action]:
+        if self._failure is None and self._is_stopping:
+            return  # it was told to end, and that it does
         if self._failure is None:
             self._failure = self._with_last_words(why)
             yield Log(logging.CRITICAL, f"{self._failure}; ending the container")

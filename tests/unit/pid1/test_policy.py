@@ -9,12 +9,14 @@ import pytest
 from app.contract.reports import CHANGED, FAILED, OPENED, READY, RELOAD, Report
 from app.pid1.policy import (
     FORWARDER_RETRY_SECONDS,
+    HUNG_SECONDS,
     Action,
     Broken,
     CleanUp,
     DropPeers,
     EndContainer,
     Ended,
+    EndHung,
     Event,
     GivenUp,
     Log,
@@ -32,7 +34,7 @@ from app.pid1.policy import (
 )
 
 LOG, CHECKER, NOTIFIER, VRRP = "log-forwarder", "http-checker", "notifier", "keepalived"
-RESUMED = Report(READY, "")
+RESUMED = Report(READY, "", 11)
 TICK = Moment.TIME_PASSED
 
 
@@ -40,8 +42,9 @@ class Files(set[str]):
     """What the run directory has from now on: in a history it stands where an event does."""
 
 
-#: When something happens (monotonic seconds), what, and what is done about it.
-Step = tuple[float, Event | Files, list[Action]]
+#: When something happens (monotonic seconds), what, and what is done about it. A text: the states of keepalived's
+#: processes from now on.
+Step = tuple[float, Event | Files | str, list[Action]]
 History = list[Step]
 
 #: A node with a check and a hook, up to where all runs.
@@ -57,8 +60,21 @@ UP: History = [
 ]
 
 
+#: Whose processes report.
+PIDS = {LOG: 11, "guard": 12, "peers": 13}
+
+
+def ignored(kind: str, pid: int, uid: int, sender: str) -> list[Action]:
+    sentence = f"ignored a report {kind} of process {pid}, account {uid}"
+    return [Log(WARNING, f"{sentence}; only {sender} and root may send it")]
+
+
+def hung(states: str) -> list[Action]:
+    return [Log(CRITICAL, f"keepalived does nothing any more (process state {states}); ending it"), EndHung()]
+
+
 def failed(sentence: str) -> Report:
-    return Report(FAILED, sentence)
+    return Report(FAILED, sentence, 12)
 
 
 def ends(why: str) -> list[Action]:
@@ -189,25 +205,61 @@ HISTORIES: dict[str, History] = {
         (5.4, Ended("reload", 52, is_orderly=True), []),
         (5.4, TICK, []),
     ],
-    "a peer is gone": [*UP, (5.0, Report(RELOAD, "203.0.113.12"), [DropPeers("203.0.113.12"), Start("reload")])],
-    "this node may take part": [*UP, (5.0, Report(OPENED, "listed known"), [OpenGates(("listed", "known"))])],
-    "a file has changed": [*UP, (5.0, Report(CHANGED, f"{CHECKER} {LOG}"), [Restart(CHECKER), Restart(LOG)])],
+    "a peer is gone": [*UP, (5.0, Report(RELOAD, "203.0.113.12", 13), [DropPeers("203.0.113.12"), Start("reload")])],
+    "this node may take part": [*UP, (5.0, Report(OPENED, "listed known", 13), [OpenGates(("listed", "known"))])],
+    "a file has changed": [*UP, (5.0, Report(CHANGED, f"{CHECKER} {LOG}", uid=0), [Restart(CHECKER), Restart(LOG)])],
     "a file has come, another has gone": [
         *UP,
         (5.0, Files(CONFIGURED - {"notifier.json"} | {"peers.json"}), []),
-        (5.0, Report(CHANGED, f"peers {NOTIFIER}"), [Start("peers"), Stop(NOTIFIER)]),
+        (5.0, Report(CHANGED, f"peers {NOTIFIER}", uid=0), [Start("peers"), Stop(NOTIFIER)]),
     ],
     "restart of what does not run and has no file any more": [
         *UP,
         (4.0, Ended(NOTIFIER, 45), []),
         (5.0, Files(CONFIGURED - {"notifier.json"}), []),
-        (5.0, Report(CHANGED, NOTIFIER), []),
+        (5.0, Report(CHANGED, NOTIFIER, uid=0), []),
     ],
     "a reload that ends when the node stops starts nothing": [
         *UP,
         (4.0, Moment.STOPPING, []),
         (4.1, Ended(CHECKER, 43, is_orderly=True), []),
-        (4.1, Report(CHANGED, CHECKER), []),
+        (4.1, Report(CHANGED, CHECKER, uid=0), []),
+    ],
+    "what others report is not believed": [
+        *UP,
+        (5.0, Report(FAILED, f"{VRRP} could not be started", 99, 65534), ignored(FAILED, 99, 65534, "guard")),
+        (5.0, Report(CHANGED, VRRP, 13, 65534), ignored(CHANGED, 13, 65534, "reload")),
+        (5.0, Report(OPENED, "listed", 12, 65534), ignored(OPENED, 12, 65534, "peers")),
+        (5.0, Report(RELOAD, "203.0.113.12", 0, -1), ignored(RELOAD, 0, -1, "peers")),
+        (5.0, Report(READY, "", 12, 65534), ignored(READY, 12, 65534, LOG)),
+        (5.0, Report(CHANGED, CHECKER, 77, 0), [Restart(CHECKER)]),
+    ],
+    "a change of what is no program": [*UP, (5.0, Report(CHANGED, f"nosuch {CHECKER}", uid=0), [Restart(CHECKER)])],
+    "told to stop while keepalived cannot be started": [
+        *UP,
+        (4.0, Ended(VRRP, 44), [CleanUp(44)]),
+        (5.0, Moment.STOPPING, []),
+        (5.1, failed(f"{VRRP} could not be started"), []),
+    ],
+    "keepalived is stopped": [*UP, (5.0, "ST", []), (5.5, TICK, hung("ST")), (5.5, "", []), (6.5, TICK, [])],
+    "keepalived waits for a disk, and then for good": [
+        *UP,
+        (5.0, "DS", []),
+        (5.1, TICK, []),
+        (6.0, "SS", []),
+        (6.1, TICK, []),
+        (7.0, "D", []),
+        (7.1, TICK, []),
+        (8.1, TICK, []),
+        (7.1 + HUNG_SECONDS, TICK, hung("D")),
+    ],
+    "a reload that is killed again and again": [
+        *UP,
+        (
+            9.0,
+            failed("reload could not be started"),
+            [Log(CRITICAL, "reload could not be started; the node goes on without it")],
+        ),
     ],
     "supervisord breaks": [
         *UP,
@@ -222,9 +274,13 @@ HISTORIES: dict[str, History] = {
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
 def test_history(history: History) -> None:
     files: set[str] = set()
-    policy = Policy(lambda name: name in files)
+    states = "SS"
+    policy = Policy(lambda name: name in files, lambda name: PIDS.get(name, 0), lambda: states)
     for number, (when, event, actions) in enumerate(history):
         if isinstance(event, Files):
             files = event
+            continue
+        if isinstance(event, str):
+            states = event
             continue
         assert policy.decide(event, when) == actions, f"step {number}: {event}"
