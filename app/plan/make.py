@@ -12,6 +12,7 @@ from app.plan.model import (
     FALLBACK_ACCOUNT,
     MAINTENANCE,
     OWN_ACCOUNT,
+    SCRIPT_ACCOUNTS,
     Instance,
     MovingAddress,
     Plan,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.host.files import Files
-    from app.host.machine import Host
+    from app.host.machine import Account, Host
     from app.settings import Settings
     from app.settings.addresses import Vip
     from app.settings.instance import InstanceSettings
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = ()) -> Plan:
     """The plan for ``host``. Both must have passed app.plan.rules: nothing is checked twice."""
     siblings = host.accounts.get(OWN_ACCOUNT) or host.accounts[FALLBACK_ACCOUNT]
+    script_user = _script_user(settings, host, siblings)
     places, node = settings.places, settings.node
     said = dict.fromkeys(warnings)
     checks: list[PlannedCheck] = []
@@ -63,10 +65,16 @@ def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = ()) -> P
         # Where nothing is mounted nobody can put the file, and nobody need look for it.
         maintenance=places.data_dir / MAINTENANCE if host.files.is_directory(places.data_dir) else None,
         siblings=siblings,
-        script_user=host.accounts[places.script_user] if places.script_user else siblings,
+        script_user=script_user,
         log=log_plan(settings.logs, host.files),
         warnings=tuple(said),
     )
+
+
+def _script_user(settings: Settings, host: Host, siblings: Account) -> Account:
+    """Who runs scripts: whom the operator names, else an account that is not the siblings'."""
+    names = (settings.places.script_user,) if settings.places.script_user else SCRIPT_ACCOUNTS
+    return next((host.accounts[name] for name in names if name in host.accounts and name != siblings.name), siblings)
 
 
 def version_of(asked: InstanceSettings, ip_version: int) -> int:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 OWN_ACCOUNT = "ka"
 FALLBACK_ACCOUNT = "nobody"
 
+#: Whose the operator's scripts are where nobody says it: the first that is not the siblings', for a script must not be
+#: able to write the verdict of a check.
+SCRIPT_ACCOUNTS = ("ka-script", "nobody", "daemon")
+
 #: The file of the operator's that takes a node out while it is there.
 MAINTENANCE = "maintenance"
 

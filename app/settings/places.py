@@ -24,6 +24,6 @@ class Places(Area):
     )
     script_user: Annotated[str | None, matching(r"[a-z_][a-z0-9_.-]{0,31}", "the name of an account")] = Field(
         default=None,
-        description="Who runs check scripts. Unset: the image's own unprivileged account, ka (nobody where there is "
-        "no such account).",
+        description="Who runs check and notify scripts. Unset: ka-script, an account of the image's for them alone, "
+        "which cannot write what the checker writes.",
     )

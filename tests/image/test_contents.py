@@ -97,6 +97,7 @@ def test_python_packages_are_those_of_the_lock(image: str) -> None:
 
 def test_accounts_and_modes(image: str) -> None:
     assert inside("id ka") == "uid=990(ka) gid=990(ka) groups=990(ka)"
+    assert inside("id ka-script") == "uid=991(ka-script) gid=991(ka-script) groups=991(ka-script)"
     assert inside("getent passwd ka").endswith(":/nonexistent:/usr/sbin/nologin")
     # Nothing of ours can be changed by anybody but root, and nothing we added gives a caller somebody else's rights.
     assert inside("find /opt/ka /usr/local /etc/iproute2 ( -perm /022 -o -not -uid 0 ) -not -type l") == ""

@@ -122,22 +122,23 @@ def test_the_script_runs_without_privileges_arguments_or_ka_variables(lab: Lab, 
         '$(env | grep -c ^KA_) variables"\n',
     )
     other, own = lab.add_node("n1"), lab.add_node("n2")
-    start(other, data, KA_SCRIPT_USER="daemon")
+    start(other, data, KA_SCRIPT_USER="bin")
     start(own, data)
-    for node, account in ((other, "daemon of daemon"), (own, "(ka of ka|nobody of nogroup)")):
+    # The siblings' account here is nobody.
+    for node, account in ((other, "bin of bin"), (own, "daemon of daemon")):
         node.log.wait_for(rf"ran\[\d+\]: as {account}, 0 arguments, 0 kinds of capabilities, 0 variables$")
 
 
 def test_a_script_that_needs_its_user_fails_without_it_and_the_trial_run_says_so(lab: Lab, data: Path) -> None:
-    write_script(data, '#!/bin/sh\n[ "$(id -un)" = daemon ] || { echo "this is no daemon"; exit 4; }\n')
+    write_script(data, '#!/bin/sh\n[ "$(id -un)" = bin ] || { echo "this is not bin"; exit 4; }\n')
     stranger = lab.add_node("stranger")
     start(stranger, data)
     failure = "failed with exit status 4"
-    warning = rf"warning ka\[1\]: /ka-data/scripts/check: {failure} in its trial run: this is no daemon$"
+    warning = rf"warning ka\[1\]: /ka-data/scripts/check: {failure} in its trial run: this is not bin$"
     stranger.log.wait_for(warning)
-    stranger.log.wait_for(f"override-check.*check: {failure}: this is no daemon")
+    stranger.log.wait_for(f"override-check.*check: {failure}: this is not bin")
     friend = lab.add_node("friend")
-    start(friend, data, KA_SCRIPT_USER="daemon")
+    start(friend, data, KA_SCRIPT_USER="bin")
     lab.wait_holder(VIP, friend)
     assert "trial run" not in friend.log.text
     assert placed(stranger) == set()
@@ -145,9 +146,9 @@ def test_a_script_that_needs_its_user_fails_without_it_and_the_trial_run_says_so
 
 def test_a_script_that_only_its_user_may_run_is_run(lab: Lab, data: Path) -> None:
     write_script(data, "#!/bin/sh\nexit 0\n", mode=0o700)
-    shutil.chown(data / "scripts" / "check", "daemon", "daemon")
+    shutil.chown(data / "scripts" / "check", "bin", "bin")
     node = lab.add_node("n1")
-    start(node, data, KA_SCRIPT_USER="daemon")
+    start(node, data, KA_SCRIPT_USER="bin")
     lab.wait_holder(VIP, node)
     assert "trial run" not in node.log.text
 

@@ -28,6 +28,7 @@ def link(name: str, *addresses: str, is_loopback: bool = False) -> Link:
 
 LOOPBACK = link("lo", "127.0.0.1/8", "::1/128", is_loopback=True)
 NOBODY = Account("nobody", 65534, 65534)
+DAEMON = Account("daemon", 1, 1)
 
 #: A name that stands for every node, this one among them, and one that stands for this node alone.
 NODES = "nodes.example.org"
@@ -47,7 +48,7 @@ HOST = Host(
         link("eth1", "198.51.100.11/24", "2001:db8:1::11/64"),
     ),
     default_links={4: "eth0", 6: "eth0"},
-    accounts={"nobody": NOBODY, "root": Account("root", 0, 0)},
+    accounts={"nobody": NOBODY, "daemon": DAEMON, "root": Account("root", 0, 0)},
     names={NODES: (_HERE, *_THERE), ALONE: (_HERE,)},
     sources={**dict.fromkeys(_THERE, _HERE), **dict.fromkeys(_THERE_IPV6, _HERE_IPV6)},
 )

@@ -12,7 +12,7 @@ from app.contract.errors import ConfigError
 from app.host.machine import Account, Host
 from app.plan.model import HttpCheck, Instance, MovingAddress, Plan, ScriptCheck, SyncGroup
 from app.plan.peering import Peering
-from tests.unit.machine import HOST, LEAST, LOOPBACK, NOBODY, link, plan_of
+from tests.unit.machine import DAEMON, HOST, LEAST, LOOPBACK, NOBODY, link, plan_of
 
 #: A machine without addresses of its own on any link but the loopback, and without routes.
 BARE = replace(HOST, links=(LOOPBACK, link("eth0")), default_links={})
@@ -53,7 +53,7 @@ def test_the_least() -> None:
     assert (plan.node_name, plan.router_name, plan.sync_groups) == ("node1", "node1", ())
     assert (plan.http_checks, plan.script_checks, plan.peer_names) == ((), (), {})
     assert (plan.run_dir, plan.data_dir) == (Path("/run/ka"), Path("/ka-data"))
-    assert (plan.siblings, plan.script_user) == (NOBODY, NOBODY)
+    assert (plan.siblings, plan.script_user) == (NOBODY, DAEMON)
     assert plan.warnings == (
         "KA_VRID: is not set, so it is 1; another VRRP group on this network would clash with it",
         "KA_AUTH_PASS: is not set, so the adverts carry no password",
@@ -268,8 +268,16 @@ class TestAccounts:
         return plan_of({**LEAST, **environ}, host)
 
     def test_the_images_own_comes_first(self) -> None:
-        assert (self.plan().siblings, self.plan().script_user) == (self.KA, self.KA)
+        assert (self.plan().siblings, self.plan().script_user) == (self.KA, NOBODY)
+        accounts = {**HOST.accounts, "ka": self.KA, "ka-script": Account("ka-script", 991, 991)}
+        assert plan_of(LEAST, replace(HOST, accounts=accounts)).script_user.name == "ka-script"
+
+    def test_scripts_are_not_the_siblings(self) -> None:
+        """A script of the same account could write the checker's verdict."""
+        alone = replace(HOST, accounts={"nobody": NOBODY})
+        assert plan_of(LEAST).script_user == DAEMON
+        assert plan_of(LEAST, alone).script_user == NOBODY  # there is no other
 
     def test_the_script_user_changes_the_scripts_alone(self) -> None:
-        plan = self.plan(KA_SCRIPT_USER="nobody")
-        assert (plan.siblings, plan.script_user) == (self.KA, NOBODY)
+        plan = self.plan(KA_SCRIPT_USER="daemon")
+        assert (plan.siblings, plan.script_user) == (self.KA, DAEMON)
