@@ -18,11 +18,15 @@ from app.pid1.node import Node
 PR_SET_CHILD_SUBREAPER = 36
 
 
+def adopt_orphans() -> None:
+    """Makes this process the parent of what its children leave, also where it is not process 1 (docker run --init, a
+    shared PID namespace): what a dead keepalived leaves must be waited for, and ended in time."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 def main(run_dir: str) -> int:
     """Runs a node until it is told to stop or a program fails for good; gives the exit status."""
-    # With a process 1 that is not this one (docker run --init, a shared PID namespace), what a dead keepalived leaves
-    # would become that one's child, and could be neither waited for nor ended in time.
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     os.dup2(sys.stdout.fileno(), STREAM_FD)
     # supervisord asks for a directory of temporary files, and a read-only root file system has none.
     tempfile.tempdir = run_dir

@@ -82,6 +82,12 @@ def test_every_object_is_valid(directory: str, version: str) -> None:
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
+def test_the_node_does_without_it_last(manifests: list[Manifest]) -> None:
+    """A class of ours left the pod the first one that the kernel takes when memory runs out."""
+    assert pod_of(manifests)["priorityClassName"] == "system-node-critical"
+    assert not [manifest for manifest in manifests if manifest["kind"] == "PriorityClass"]
+
+
 def test_object_with_a_misspelt_field_is_not_valid(manifests: list[Manifest]) -> None:
     """The negative control."""
     wrong = only(manifests, "DaemonSet") | {"spek": {}}

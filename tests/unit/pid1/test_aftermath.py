@@ -47,3 +47,25 @@ def test_a_program_that_was_never_started_has_no_group() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, start_new_session=True)
     assert done.returncode == 0
     assert done.stdout == b"alive\n"
+
+
+#: A process that is not process 1: its child leaves a grandchild behind that ignores SIGTERM, and is ended with it.
+HOUSEHOLD = """
+import os, subprocess, sys
+from app.pid1.__main__ import adopt_orphans
+from app.pid1.aftermath import end_group
+adopt_orphans()
+script = "trap '' TERM; (trap '' TERM; echo ready; exec sleep 60) & wait"
+child = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True)
+child.stdout.readline()
+child.kill()
+child.wait()
+end_group(child.pid)
+print(child.stdout.read(), flush=True)
+"""
+
+
+def test_what_a_dead_keepalived_leaves_is_ended_without_being_process_1() -> None:
+    """It became the child of process 1, could not be waited for, and survived."""
+    done = subprocess.run([sys.executable, "-c", HOUSEHOLD], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"b''\n", b"")
