@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from signal import SIGKILL, SIGSTOP
+from signal import SIGHUP, SIGKILL, SIGSTOP
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_reload_that_is_killed_ends_nothing_and_is_finished_by_the_next(lab: L
     n1.start(254)
     lab.wait_holder(VIP, n1.node)
     for _ in range(6):
-        n1.node.enter(["kill", "-HUP", "1"])
+        os.kill(n1.node.pid, SIGHUP)
         n1.node.signal(r"app\.lifecycle\.reload", SIGKILL)
     # As one leaves it that is killed between the files and the signal.
     change_auth_pass(2, n1)

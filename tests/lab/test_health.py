@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from signal import SIGCONT, SIGSTOP
 from typing import TYPE_CHECKING
@@ -49,9 +50,11 @@ def test_a_keepalived_that_does_not_answer_is_unhealthy(lab: Lab) -> None:
     node = lab.add_node("n1")
     node.start({**ENVIRONMENT, **NO_CHECK, "KA_PRIORITY": "254"})
     lab.wait_holder(VIP, node)
+    os.kill(node.pid, SIGSTOP)  # PID 1 would end it
     node.signal(KEEPALIVED, SIGSTOP)
     wait_health(node, 1, "keepalived does not answer within 1 s")
     node.signal(KEEPALIVED, SIGCONT)
+    os.kill(node.pid, SIGCONT)
     wait_health(node, 0, "main is MASTER, priority 254")
 
 
