@@ -54,6 +54,9 @@ def test_healthy_soon_and_unhealthy_when_it_is_not_what_it_claims(engine: Engine
         wait_health(node, "healthy", SOON - (time.time() - since))
         assert last_words(node) == "main is MASTER, priority 254"
 
+    for node in (hangs, half):  # PID 1 would end a keepalived that does not go on
+        pid_1 = next(pid for _, pid, command in node.processes() if "app.pid1" in command)
+        os.kill(pid_1, signal.SIGSTOP)
     for pid in hangs.pid_of("keepalived"):
         os.kill(pid, signal.SIGSTOP)
     os.kill(half.pid_of("keepalived")[-1], signal.SIGSTOP)  # the one that speaks VRRP
