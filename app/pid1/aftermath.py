@@ -9,7 +9,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from app.host.leftovers import remove_leftovers
+from app.host.leftovers import remove_leftovers, written_down
 
 if TYPE_CHECKING:
     from app.contract.paths import Layout
@@ -21,9 +21,8 @@ GOODBYE_SECONDS = 0.1
 def clean_up(leader: int, layout: Layout, log: logging.Logger) -> None:
     """Removes all that is left of the keepalived whose first process was ``leader``."""
     end_group(leader)
-    vips = layout.vips.read_text(encoding="ascii").split()
     try:
-        for address in remove_leftovers(vips):
+        for address in remove_leftovers(written_down(layout.vips)):
             log.warning("removed %s, which keepalived left behind", address)
     except (OSError, subprocess.CalledProcessError) as error:
         log.log(logging.ERROR, "cannot look for VIPs that keepalived left behind: %s", error)
