@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from signal import SIGHUP
+from signal import SIGHUP, SIGKILL
 from typing import TYPE_CHECKING
 
 import pytest
@@ -133,7 +133,7 @@ class TestThisMachinesOwn:
         assert ka(n2, "health").returncode == 0
         ip(n1, f"address add {VIP}/16 dev eth0")
         mark = n1.log.mark()
-        n1.signal(KEEPALIVED, 9)
+        n1.signal(KEEPALIVED, SIGKILL)
         n1.log.wait_for(f"removed {VIP}/16 dev eth0, which keepalived left behind", since=mark)
         wait_state(n1, "MASTER")
         assert placed(n1) == {f"{VIP}/32 dev lo", f"{VIP}/24 dev eth0"}
