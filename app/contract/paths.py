@@ -162,7 +162,7 @@ class Layout:
 
     @property
     def vips(self) -> Path:
-        """Every address that may have to be removed from this host, one a line."""
+        """Every address that may have to be removed from this host, one a line with its link."""
         return self.run_dir / "vips"
 
     @property

@@ -18,23 +18,33 @@ KEEPALIVED_PROTOCOL = 18
 FOR_EVER = 2**32 - 1
 
 
+#: An address and the name of a link that it is on, or may come to be on.
+Place = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, str]
+
+
 @dataclass(frozen=True)
 class Held:
     """An address on a link of this host.
 
-    ``is_marked``: a keepalived put it there, and said so. ``is_permanent``: it has no lifetime, as those that DHCP or a
-    router gave have one. ``scope`` as the kernel counts it (rtnetlink(7)): 0 is everywhere, 253 the link, 254 the host.
+    ``is_marked``: a keepalived put it there, and said so. ``is_configured``: somebody else did, for it has what
+    keepalived gives no VIP: a lifetime (of DHCP, or a router's), a broadcast address, or a test for duplicates (IPv6).
+    ``scope`` as the kernel counts it (rtnetlink(7)): 0 is everywhere, 253 the link, 254 the host.
     """
 
     address: ipaddress.IPv4Address | ipaddress.IPv6Address
     prefix: int
     link: str
     is_marked: bool = False
-    is_permanent: bool = field(default=True, compare=False)
+    is_configured: bool = field(default=False, compare=False)
     scope: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return f"{self.address}/{self.prefix} dev {self.link}"
+
+    @property
+    def place(self) -> Place:
+        """The address and its link, whatever the prefix."""
+        return self.address, self.link
 
     @property
     def network(self) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -79,7 +89,9 @@ def _link(entry: dict[str, Any]) -> Link:
             prefix=info["prefixlen"],
             link=name,
             is_marked=int(info.get("protocol", "0"), 0) == KEEPALIVED_PROTOCOL,
-            is_permanent=info.get("valid_life_time", FOR_EVER) == FOR_EVER,
+            is_configured=info.get("valid_life_time", FOR_EVER) != FOR_EVER
+            or "broadcast" in info
+            or (info["family"] == "inet6" and not info.get("nodad")),
             scope=int(info.get("scope", "0"), 0),
         )
         for info in entry.get("addr_info", ())

@@ -7,7 +7,10 @@ PID 1 does this within milliseconds of a death, so nothing heavy is imported her
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import socket
+import struct
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +19,19 @@ from typing import TYPE_CHECKING
 from app.host.addresses import held_addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
-    from app.host.addresses import Held
+    from app.host.addresses import Held, Place
 
 #: The raw sockets of this network namespace, those of programs in other containers included (proc_net_raw(5)).
 RAW_SOCKETS = (Path("/proc/net/raw"), Path("/proc/net/raw6"))
 
 #: VRRP's IP protocol number as those tables have it: after the colon of the local address.
 VRRP = f"{112:04X}"
+
+#: Numbers of linux/netlink.h, linux/rtnetlink.h, linux/if_link.h and linux/ip.h.
+NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
+RTM_SETLINK, IFLA_AF_SPEC, IFLA_INET_CONF, PROMOTE_SECONDARIES = 19, 26, 1, 20
 
 
 @dataclass(frozen=True)
@@ -35,29 +42,33 @@ class Swept:
     left: tuple[Held, ...]
 
 
-def remove_leftovers(vips: Collection[str]) -> list[Held]:
-    """Takes the addresses ``vips`` off every link; gives what was removed.
+def written_down(ledger: Path) -> frozenset[Place]:
+    """What a start or reload wrote into ``ledger``: every place where its keepalived may have left an address."""
+    lines = (line.split() for line in ledger.read_text(encoding="ascii").splitlines())
+    return frozenset((ipaddress.ip_address(words[0]), words[1]) for words in lines if len(words) == 2)
+
+
+def remove_leftovers(places: Collection[Place]) -> list[Held]:
+    """Takes the addresses of ``places`` off their links; gives what was removed.
 
     Raises OSError when iproute2 is not there and subprocess.CalledProcessError when the kernel refuses.
     """
-    wanted = {ipaddress.ip_address(vip) for vip in vips}
-    found = [held for held in held_addresses() if held.address in wanted] if wanted else []
+    found = [held for held in held_addresses() if held.place in places] if places else []
     _remove(found)
     return found
 
 
-def sweep(vips: Collection[str]) -> Swept:
-    """Before any keepalived of this node runs: takes off every link the addresses ``vips``, and the addresses of any
-    keepalived that is dead.
+def sweep(places: Collection[Place]) -> Swept:
+    """Before any keepalived of this node runs: takes the addresses of ``places`` off their links, and off every link
+    those of any keepalived that is dead.
 
     A marked address is a dead one's when no VRRP router is alive in this network namespace. Raises as remove_leftovers.
     """
-    wanted = {ipaddress.ip_address(vip) for vip in vips}
     # In this order: whoever holds an address had its sockets before, so a router that starts just now is not robbed.
     addresses = held_addresses()
     somebody_lives = _vrrp_is_spoken()
-    of_others = tuple(held for held in addresses if held.is_marked and held.address not in wanted)
-    removed = [held for held in addresses if held.address in wanted]
+    of_others = tuple(held for held in addresses if held.is_marked and held.place not in places)
+    removed = [held for held in addresses if held.place in places]
     if not somebody_lives:
         removed += of_others
     _remove(removed)
@@ -75,26 +86,53 @@ def _vrrp_is_spoken() -> bool:
 
 
 def _remove(addresses: Iterable[Held]) -> None:
-    """Removes ``addresses``. Raises subprocess.CalledProcessError when one of them stays."""
+    """Removes ``addresses`` and nothing else. Raises subprocess.CalledProcessError when one of them stays."""
     gone = set(addresses)
     if not gone:
         return
-    before = set(held_addresses())
-    _batch("del", gone & before)
-    after = set(held_addresses())
-    # The first address of an IPv4 subnet takes the others with it, unless net.ipv4.conf.*.promote_secondaries is set.
-    # What another keepalived gave up meanwhile is marked, or was not in the same subnet of the same link.
-    neighbours = {(held.link, held.network) for held in gone}
-    _batch(
-        "add",
-        {held for held in before - gone - after if (held.link, held.network) in neighbours and not held.is_marked},
-    )
-    if stayed := after & gone:
-        raise subprocess.CalledProcessError(1, "ip", stderr=f"{', '.join(map(str, stayed))} cannot be removed")
-
-
-def _batch(verb: str, addresses: Iterable[Held]) -> None:
-    commands = "".join(f"address {verb} {held}\n" for held in addresses)
-    if commands:
+    with contextlib.ExitStack() as promoting:
+        for link in sorted({held.link for held in gone if held.address.version == 4}):
+            promoting.enter_context(_promotion(link))
+        commands = "".join(f"address del {held}\n" for held in sorted(gone, key=str))
         # -force: one that is gone already does not keep the others.
         subprocess.run(["ip", "-force", "-batch", "-"], input=commands, check=False, capture_output=True, text=True)
+    if stayed := gone & set(held_addresses()):
+        names = ", ".join(sorted(map(str, stayed)))
+        raise subprocess.CalledProcessError(1, "ip", stderr=f"{names} cannot be removed")
+
+
+@contextlib.contextmanager
+def _promotion(link: str) -> Iterator[None]:
+    """While it lasts, the second address of an IPv4 subnet of ``link`` becomes the first when that is removed.
+
+    Else all of the subnet would go along, and with the last address of a link all of its routes.
+    """
+    is_on = Path(f"/proc/sys/net/ipv4/conf/{link}/promote_secondaries")
+    if not is_on.exists() or is_on.read_text(encoding="ascii").strip() != "0":
+        yield
+        return
+    with contextlib.suppress(OSError):  # The link has gone just now.
+        _set_promotion(link, on=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            _set_promotion(link, on=False)
+
+
+def _set_promotion(link: str, *, on: bool) -> None:
+    """Sets promote_secondaries by rtnetlink(7), for /proc/sys is read-only in a container. Raises OSError."""
+    message = struct.pack("=BxHiII", 0, 0, socket.if_nametoindex(link), 0, 0)
+    value = _attribute(PROMOTE_SECONDARIES, struct.pack("=I", on))
+    message += _attribute(IFLA_AF_SPEC, _attribute(socket.AF_INET, _attribute(IFLA_INET_CONF, value)))
+    header = struct.pack("=IHHII", 16 + len(message), RTM_SETLINK, NLM_F_REQUEST | NLM_F_ACK, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        kernel.send(header + message)
+        (error,) = struct.unpack_from("=i", kernel.recv(4096), 16)
+    if error:
+        raise OSError(-error, f"cannot set promote_secondaries of {link}")
+
+
+def _attribute(kind: int, content: bytes) -> bytes:
+    """An attribute of a netlink message; all that is sent here is a multiple of four bytes long."""
+    return struct.pack("=HH", 4 + len(content), kind) + content

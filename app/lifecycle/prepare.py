@@ -13,9 +13,11 @@ from app.plan.rules import problems
 from app.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
+    from app.host.addresses import Place
     from app.plan.model import Plan
+    from app.settings import Settings
     from app.settings.routes import IPAddress
 
 #: Between two look-ups of a name that has no address yet, and between two lines that say so.
@@ -23,12 +25,18 @@ LOOK_AGAIN_SECONDS = 1.0
 SAY_AGAIN_SECONDS = 10.0
 
 
-def prepare(environ: Mapping[str, str], *, known_names: Mapping[str, tuple[IPAddress, ...]] | None = None) -> Plan:
-    """The plan. ``known_names`` are the addresses that DNS names keep, whatever they stand for now.
+def prepare(
+    environ: Mapping[str, str],
+    *,
+    known_names: Mapping[str, tuple[IPAddress, ...]] | None = None,
+    ours: Collection[Place] = (),
+) -> Plan:
+    """The plan. ``known_names`` are the addresses that DNS names keep, whatever they stand for now; ``ours`` are the
+    places where this node has put VIPs.
 
     Raises ConfigError.
     """
-    plan, found, unknown = _look(environ, known_names or {})
+    plan, found, unknown = _look(environ, known_names or {}, ours)
     found += [
         Problem("KA_UNICAST_PEERS", f"cannot find dns:{name}; it must be a name that has addresses in DNS")
         for name in unknown
@@ -45,7 +53,7 @@ def prepare_patiently(environ: Mapping[str, str]) -> Plan:
     """
     said = float("-inf")
     while True:
-        plan, found, unknown = _look(environ, {})
+        plan, found, unknown = _look(environ, {}, ())
         if found:
             raise ConfigError(*found)
         if plan is not None:
@@ -57,13 +65,19 @@ def prepare_patiently(environ: Mapping[str, str]) -> Plan:
         time.sleep(LOOK_AGAIN_SECONDS)
 
 
+def usable_vips(settings: Settings) -> set[IPAddress]:
+    """The VIPs that can be read, whatever else is wrong."""
+    areas = (asked.addresses for asked in settings.instances)
+    return {vip.address for area in areas for field in ("include", "exclude") for vip in getattr(area, field, ())}
+
+
 def _look(
-    environ: Mapping[str, str], known_names: Mapping[str, tuple[IPAddress, ...]]
+    environ: Mapping[str, str], known_names: Mapping[str, tuple[IPAddress, ...]], ours: Collection[Place]
 ) -> tuple[Plan | None, list[Problem], list[str]]:
     """The plan, or else what keeps it from being made: problems, and peers' names that have no address."""
     loaded = load(environ)
     peers = [peer for asked in loaded.settings.instances for peer in getattr(asked.peers, "unicast_peers", ())]
-    host = observe(peers, known_names)
+    host = observe(peers, known_names, usable_vips(loaded.settings), ours)
     found = [*loaded.problems, *problems(loaded.settings, host)]
     unknown = [peer for peer in dict.fromkeys(peers) if isinstance(peer, str) and peer not in host.names]
     return None if found or unknown else make_plan(loaded.settings, host, loaded.warnings), found, unknown

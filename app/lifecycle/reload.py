@@ -22,6 +22,7 @@ from app.contract.paths import Layout
 from app.contract.peers_config import PeersConfig
 from app.contract.programs import FOLLOW, PEERS, PROGRAMS, RESTART
 from app.contract.verdict import write_atomically
+from app.host.leftovers import written_down
 from app.lifecycle import keepalived_test
 from app.lifecycle.prepare import prepare
 from app.lifecycle.run_directory import add_override_states, add_verdicts, add_vips, write_file
@@ -47,7 +48,7 @@ def reload(layout: Layout) -> list[str]:
     environ = read_json(layout.environment, dict[str, str])
     with layout.reload_lock.open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        plan = prepare(environ, known_names=_last_names(layout))
+        plan = prepare(environ, known_names=_last_names(layout), ours=written_down(layout.vips))
         files = render(plan, show_secrets=True)
         # One that was killed has left files that no program has read yet.
         is_unfinished = layout.reload_pending.exists()
@@ -119,7 +120,7 @@ def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[s
     for name in gone:
         (layout.run_dir / name).unlink()
     # What keepalived gives up now it removes itself; should it die before, PID 1 still knows the old addresses.
-    add_vips(layout, plan, before=layout.vips.read_text(encoding="ascii").split())
+    add_vips(layout, plan, before=written_down(layout.vips))
     restart = [_RESTARTED[file.path] for file in changed if file.path in _RESTARTED] + started
     restart += [(_RESTARTED | _FOLLOWING)[name] for name in gone]
     if everyone:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from app.host.addresses import Place
     from app.host.machine import Account
     from app.plan.model import Plan
     from app.render import File
@@ -78,10 +79,10 @@ def add_override_states(layout: Layout, plan: Plan) -> None:
             _give(plan.script_user, state)
 
 
-def add_vips(layout: Layout, plan: Plan, before: Iterable[str] = ()) -> None:
-    """Writes down every address that may have to be removed after a death: the plan's, and those of ``before``."""
-    addresses = dict.fromkeys([*before, *(str(address.address) for address in plan.addresses)])
-    write_atomically(layout.vips, "".join(f"{address}\n" for address in addresses))
+def add_vips(layout: Layout, plan: Plan, before: Iterable[Place] = ()) -> None:
+    """Writes down every place where an address may have to be removed after a death: the plan's, and ``before``."""
+    places = {*before, *((address.address, address.link) for address in plan.addresses)}
+    write_atomically(layout.vips, "".join(sorted(f"{address} {link}\n" for address, link in places)))
 
 
 def _give(account: Account, path: Path) -> None:

@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING, NoReturn
 from app.contract.environ import PREFIX
 from app.contract.errors import ConfigError, Problem
 from app.contract.json_file import to_json
-from app.contract.paths import DEV_LOG, Layout
+from app.contract.paths import DEFAULT_RUN_DIR, DEV_LOG, Layout
 from app.contract.syslog import plain
-from app.host.leftovers import sweep
-from app.host.machine import missing_capabilities
+from app.host.leftovers import sweep, written_down
+from app.host.machine import missing_capabilities, observe
 from app.lifecycle import keepalived_test, run_directory
-from app.lifecycle.prepare import prepare_patiently
+from app.lifecycle.prepare import prepare_patiently, usable_vips
 from app.lifecycle.spool import prepare_spool
+from app.plan.make import vip_places
 from app.plan.summary import summary
 from app.render import render
+from app.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from app.host.machine import Account
     from app.plan.model import Plan, ScriptCheck
@@ -39,10 +41,21 @@ TRIAL_OUTPUT_BLOCKS = 131072
 
 def run(environ: Mapping[str, str]) -> NoReturn:
     """Becomes the node. Raises ConfigError, with nothing started, when the host is not fit for what it says."""
+    # Before anything can fail or wait: as long as an address that was left is here there are two holders.
+    swept = sweep_first(environ)
+    try:
+        _start(environ, swept)
+    except ConfigError:
+        for _, sentence in swept:
+            print(f"ka: {sentence}", file=sys.stderr)
+        raise
+
+
+def _start(environ: Mapping[str, str], swept: Iterable[tuple[int, str]]) -> NoReturn:
     refuse_unfit_process()
     plan = prepare_patiently(environ)
     layout = Layout(plan.run_dir)
-    opening = [*((logging.WARNING, warning) for warning in plan.warnings)]
+    opening = [*((logging.WARNING, warning) for warning in plan.warnings), *swept]
     try:
         run_directory.make(plan, render(plan, show_secrets=True))
     except OSError as error:
@@ -54,7 +67,6 @@ def run(environ: Mapping[str, str]) -> NoReturn:
         raise ConfigError(*problems)
     trials = (trial(check, plan.script_user, plan.run_dir) for check in plan.script_checks)
     opening += [(logging.WARNING, warning) for warning in trials if warning]
-    _sweep(plan, opening)
     opening += [(logging.INFO, line) for line in summary(plan)]
     layout.opening.write_text("".join(f"{level} {plain(line)}\n" for level, line in opening), encoding="utf-8")
     asked = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
@@ -104,16 +116,32 @@ def trial(check: ScriptCheck, account: Account, run_dir: Path) -> str | None:
     return f"{check.script}: failed with exit status {status} in its trial run: {printed or 'no output'}"
 
 
-def _sweep(plan: Plan, opening: list[tuple[int, str]]) -> None:
-    """Removes VIPs that an earlier keepalived left on this host, whatever their prefix, planned or not."""
+def sweep_first(environ: Mapping[str, str]) -> list[tuple[int, str]]:
+    """Removes VIPs that an earlier keepalived left on this host, whatever their prefix, planned or not; gives what
+    there is to log.
+
+    The settings may be wrong: what is right of them is enough. Raises ConfigError when the kernel refuses.
+    """
+    settings = load(environ).settings
+    layout = Layout(getattr(settings.places, "run_dir", DEFAULT_RUN_DIR))
+    ours = written_down(layout.vips) if layout.marker.exists() and layout.vips.exists() else frozenset()
+    host = observe(vips=usable_vips(settings), ours=ours)
+    places = set(ours)
+    for asked in settings.instances:
+        of_instance, carrier = vip_places(asked, host)
+        places |= of_instance
+        places -= {held.place for held in host.moving if held.place in of_instance and host.is_own(held, carrier)}
     try:
-        swept = sweep([str(address.address) for address in plan.addresses])
+        swept = sweep(places)
     except subprocess.CalledProcessError as error:
-        raise ConfigError(Problem("ip", f"cannot look for VIPs left by an earlier run: {error.stderr}")) from None
-    opening += [(logging.WARNING, f"removed {address}, which an earlier run left behind") for address in swept.removed]
-    opening += [
-        (logging.INFO, f"left {address} alone, which may belong to the other VRRP router that runs on this host")
-        for address in swept.left
+        refuse_unfit_process()
+        raise ConfigError(Problem("ip", f"cannot take off what an earlier run left: {error.stderr}")) from None
+    return [
+        *((logging.WARNING, f"removed {address}, which an earlier run left behind") for address in swept.removed),
+        *(
+            (logging.INFO, f"left {address} alone, which may belong to the other VRRP router that runs on this host")
+            for address in swept.left
+        ),
     ]
 
 

@@ -33,7 +33,7 @@ def drain(layout: Layout) -> tuple[int, str]:
             if not here and all(claim.state is VrrpState.FAULT for claim in claims):
                 return EXIT_DONE, "drained: this node holds no VIP and takes none until ka undrain"
             if time.monotonic() > deadline:
-                does = f"holds {', '.join(sorted(here))}" if here else "still takes part"
+                does = f"holds {', '.join(map(str, sorted(here)))}" if here else "still takes part"
                 return EXIT_NOT_DONE, f"not drained within {DRAIN_LIMIT_SECONDS:g} s: this node {does}"
             time.sleep(0.01)
     except (NoAnswerError, OSError, subprocess.CalledProcessError) as error:

@@ -43,7 +43,18 @@ class Claim:
     instance: str
     state: VrrpState
     priority: int
-    addresses: tuple[str, ...]
+    addresses: tuple[Carried, ...]
+
+
+@dataclass(frozen=True, order=True)
+class Carried:
+    """An address and the link that keepalived would put it on; on another one it is none of its business."""
+
+    address: str
+    link: str
+
+    def __str__(self) -> str:
+        return self.address
 
 
 class NoAnswerError(Exception):
@@ -72,20 +83,20 @@ def ask(layout: Layout) -> list[Claim]:
     raise NoAnswerError(f"keepalived does not answer within {DUMP_LIMIT_SECONDS:g} s")
 
 
-def held(addresses: Sequence[str]) -> set[str]:
-    """Those of ``addresses`` that are on a link of this host. Raises OSError or subprocess.CalledProcessError."""
-    here = {held.address for held in held_addresses()}
-    return {address for address in addresses if ipaddress.ip_address(address) in here}
+def held(addresses: Sequence[Carried]) -> set[Carried]:
+    """Those of ``addresses`` that are on their link. Raises OSError or subprocess.CalledProcessError."""
+    here = {held.place for held in held_addresses()}
+    return {carried for carried in addresses if (ipaddress.ip_address(carried.address), carried.link) in here}
 
 
-def contradiction(claim: Claim, here: set[str]) -> str | None:
-    """Why the kernel does not bear out ``claim``, in one sentence; ``here`` are the addresses on this host."""
+def contradiction(claim: Claim, here: set[Carried]) -> str | None:
+    """Why the kernel does not bear out ``claim``, in one sentence; ``here`` are those that are on their link."""
     missing = [address for address in claim.addresses if address not in here]
     if claim.state is VrrpState.MASTER and missing:
-        return f"{claim.instance} claims MASTER but this host does not hold {', '.join(missing)}"
+        return f"{claim.instance} claims MASTER but this host does not hold {', '.join(map(str, missing))}"
     left = [address for address in claim.addresses if address in here]
     if claim.state is not VrrpState.MASTER and left:
-        return f"{claim.instance} claims {claim.state.name} but this host holds {', '.join(left)}"
+        return f"{claim.instance} claims {claim.state.name} but this host holds {', '.join(map(str, left))}"
     return None
 
 
@@ -95,5 +106,11 @@ def _claim(data: dict[str, Any]) -> Claim:
         instance=data["iname"],
         state=VrrpState(data["state"]),
         priority=data["effective_priority"],
-        addresses=tuple(entry.split()[0].split("/")[0] for entry in carried),
+        addresses=tuple(map(_carried, carried)),
     )
+
+
+def _carried(entry: str) -> Carried:
+    """Of ``ADDRESS/PREFIX dev LINK scope SCOPE …``."""
+    words = entry.split()
+    return Carried(words[0].split("/")[0], words[words.index("dev") + 1])

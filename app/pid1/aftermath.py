@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.host.leftovers import remove_leftovers
+from app.host.leftovers import remove_leftovers, written_down
 
 if TYPE_CHECKING:
     from app.contract.paths import Layout
@@ -51,9 +51,8 @@ def clean_up(leader: int, layout: Layout, log: logging.Logger) -> None:
 
 def remove_vips(layout: Layout, log: logging.Logger) -> None:
     """Takes every address that a keepalived of this node may have left off this host, and says so."""
-    vips = layout.vips.read_text(encoding="ascii").split()
     try:
-        for address in remove_leftovers(vips):
+        for address in remove_leftovers(written_down(layout.vips)):
             log.warning("removed %s, which keepalived left behind", address)
     except (OSError, subprocess.CalledProcessError) as error:
         log.log(logging.ERROR, "cannot look for VIPs that keepalived left behind: %s", error)

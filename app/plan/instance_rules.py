@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from app.contract.errors import Problem
-from app.plan.make import carrier, transports, version_of
+from app.plan.make import carrier, transports, version_of, vip_places
 from app.plan.operator_files import script_can_run
 from app.plan.peering import listed, source_of
 from app.plan.priority import AUTO, asked_priority, preempts, priorities
@@ -54,6 +54,15 @@ def _vip_links_exist(asked: InstanceSettings, _settings: Settings, host: Host) -
     for variable, vip in asked.vips():
         if vip.link and host.link(vip.link) is None:
             yield Problem(variable, f"cannot put {vip.address} on {vip.link}; {_links_of(host)}")
+
+
+def _vips_are_no_own_addresses(asked: InstanceSettings, _settings: Settings, host: Host) -> Iterator[Problem]:
+    places, over = vip_places(asked, host)
+    variables = {vip.address: variable for variable, vip in asked.vips()}
+    for held in host.moving:
+        if held.place in places and host.is_own(held, over):
+            sentence = f"cannot be {held.address}, which is this machine's own address on {held.link}"
+            yield Problem(variables[held.address], f"{sentence}; it must be one that no machine has as its own")
 
 
 def _routes_fit(asked: InstanceSettings, _settings: Settings, host: Host) -> Iterator[Problem]:
@@ -242,6 +251,7 @@ INSTANCE_RULES: tuple[Callable[[InstanceSettings, Settings, Host], Iterator[Prob
     _more_links_exist,
     _excluded_have_company,
     _vip_links_exist,
+    _vips_are_no_own_addresses,
     _routes_fit,
     _version_fits,
     _advert_fits,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from app.host.addresses import Place
     from app.host.files import Files
     from app.host.machine import Account, Host
     from app.settings import Settings
@@ -98,17 +99,31 @@ def transports(asked: InstanceSettings, host: Host) -> list[int]:
 
 def carrier(asked: InstanceSettings, host: Host) -> str | None:
     """The link that adverts go over; None when this host has none."""
-    named = asked.addresses.track_iface
+    return _carrier(asked.addresses.track_iface, asked.addresses.include, host)
+
+
+def vip_places(asked: InstanceSettings, host: Host) -> tuple[frozenset[Place], str | None]:
+    """Where this node may have put a VIP, and the link of its adverts, by what is right of the settings.
+
+    That is the VIP's link, KA_TRACK_IFACE, and what carries the adverts.
+    """
+    named = getattr(asked.addresses, "track_iface", "auto")
+    vips = [vip for field in ("include", "exclude") for vip in getattr(asked.addresses, field, ())]
+    over = _carrier(named if host.link(named) else "auto", vips, host)
+    return frozenset((vip.address, link) for vip in vips for link in (vip.link, named, over) if link is not None), over
+
+
+def _carrier(named: str, vips: Iterable[Vip], host: Host) -> str | None:
     link = host.link(named) if named != "auto" else None
     if link is not None and not link.is_loopback:
         return named
     if named != "auto" and link is None:
         return None
     # auto, or VIPs on the loopback, where VRRP itself cannot run (docs/decisions/0002-loopback.md).
-    return _link_of_subnet(asked.addresses.include, host) or next(iter(host.default_links.values()), None)
+    return _link_of_subnet(vips, host) or next(iter(host.default_links.values()), None)
 
 
-def _link_of_subnet(vips: tuple[Vip, ...], host: Host) -> str | None:
+def _link_of_subnet(vips: Iterable[Vip], host: Host) -> str | None:
     """The link with the narrowest subnet that holds the first VIP that any holds."""
     for vip in vips:
         found = [

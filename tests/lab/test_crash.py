@@ -25,7 +25,7 @@ from lab.pair import (
 if TYPE_CHECKING:
     from lab import Lab, Node
 
-OTHER_PREFIXES = {f"{VIP}/32 dev lo", f"{VIP}/16 dev eth0"}
+OTHER_PREFIXES = {f"{VIP}/32 dev eth0", f"{VIP}/16 dev eth0"}
 
 
 def add_by_hand(node: Node, addresses: set[str]) -> None:
@@ -54,19 +54,19 @@ def test_a_killed_keepalived_leaves_no_vip(lab: Lab, which: str) -> None:
     add_by_hand(pair.n1, OTHER_PREFIXES)
     pair.start()
     for prefix in (16, 32):
-        pair.n1.log.wait_for(rf"removed {VIP}/{prefix} dev \w+, which an earlier run left behind")
+        pair.n1.log.wait_for(rf"removed {VIP}/{prefix} dev eth0, which an earlier run left behind")
     lab.wait_holder(VIP, pair.n1)
     assert placed(pair.n1) == {f"{VIP}/24 dev eth0"}
 
     add_by_hand(pair.n1, OTHER_PREFIXES)
     mark, killed = pair.n1.log.mark(), time.time()
     kill_keepalived(pair.n1, which)
-    released = lab.wait_released(VIP, pair.n1, since=killed)  # whatever its prefix and link
+    released = lab.wait_released(VIP, pair.n1, since=killed)  # whatever its prefix
     pair.n1.log.wait_for(r"Keepalived.* Starting VRRP child process", since=mark)
     lab.wait_holder(VIP, pair.n1, since=released.time)
     assert placed(pair.n1) == {f"{VIP}/24 dev eth0"}
     for prefix in (16, 32):
-        pair.n1.log.wait_for(rf"removed {VIP}/{prefix} dev \w+, which keepalived left behind", since=mark)
+        pair.n1.log.wait_for(rf"removed {VIP}/{prefix} dev eth0, which keepalived left behind", since=mark)
     assert pair.n1.stop() == 0
     lab.wait_holder(VIP, pair.n2)
     assert placed(pair.n1) == set()

@@ -40,9 +40,9 @@ def test_master_backup_and_fault_are_healthy(lab: Lab) -> None:
 
 def test_an_address_that_should_not_be_there_is_unhealthy(lab: Lab) -> None:
     pair = start_pair(lab)
-    pair.n2.exec(["ip", "address", "add", f"{VIP}/32", "dev", "lo"])
+    pair.n2.exec(["ip", "address", "add", f"{VIP}/32", "dev", "eth0"])
     wait_health(pair.n2, 1, f"main claims BACKUP but this host holds {VIP}")
-    pair.n2.exec(["ip", "address", "del", f"{VIP}/32", "dev", "lo"])
+    pair.n2.exec(["ip", "address", "del", f"{VIP}/32", "dev", "eth0"])
     wait_health(pair.n2, 0, "main is BACKUP, priority 253")
 
 

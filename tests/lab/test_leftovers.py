@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import TYPE_CHECKING
 
@@ -38,9 +39,10 @@ def addresses(host: Host) -> set[str]:
     }
 
 
-def removed(host: Host, *vips: str) -> set[str]:
-    """What is removed of ``vips``."""
-    return {str(address) for address in inside(host.namespace, lambda: remove_leftovers(vips))}
+def removed(host: Host, *vips: str, links: tuple[str, ...] = ("eth0", "lo")) -> set[str]:
+    """What is removed of ``vips`` on ``links``."""
+    places = {(ipaddress.ip_address(vip), link) for vip in vips for link in links}
+    return {str(address) for address in inside(host.namespace, lambda: remove_leftovers(places))}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +70,12 @@ def test_neighbours_stay(host: Host) -> None:
     own = addresses(host) - {"203.0.113.10/24 dev eth0"}
     assert removed(host, "203.0.113.10", "2001:db8::10") == {"203.0.113.10/24 dev eth0"}
     assert addresses(host) == own
+
+
+def test_the_same_address_on_another_link_stays(host: Host) -> None:
+    add(host, "203.0.113.10/24 dev eth0", "203.0.113.10/32 dev lo")
+    assert removed(host, "203.0.113.10", links=("eth0",)) == {"203.0.113.10/24 dev eth0"}
+    assert "203.0.113.10/32 dev lo" in addresses(host)
 
 
 def test_nothing_was_left(host: Host) -> None:

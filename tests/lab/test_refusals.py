@@ -44,7 +44,7 @@ SENTENCES = {
 
 def test_wrong_input_ends_with_78_and_nothing_is_started_or_touched(lab: Lab) -> None:
     node = lab.add_node("n1")
-    # What a start would take for a leftover.
+    # On a link that is none of its business.
     node.exec(["ip", "address", "add", f"{VIP}/32", "dev", "lo"])
     before = lab.timeline()
     for given, sentence in SENTENCES.items():

@@ -29,7 +29,9 @@ SHOWN = [
         "addr_info": [
             {"family": "inet", "local": "203.0.113.7", "prefixlen": 24, "scope": "0", "valid_life_time": 600},
             {"family": "inet", "local": "203.0.113.11", "prefixlen": 24, "valid_life_time": 4294967295},
+            {"family": "inet", "local": "203.0.113.12", "prefixlen": 24, "broadcast": "203.0.113.255"},
             {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "protocol": "0x3", "scope": "253"},
+            {"family": "inet6", "local": "2001:db8::12", "prefixlen": 64, "nodad": True},
         ],
     },
     {},
@@ -54,13 +56,16 @@ def test_what_ip_shows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             addresses=(
                 leased,
                 Held(ip_address("203.0.113.11"), 24, "eth0"),
+                Held(ip_address("203.0.113.12"), 24, "eth0"),
                 Held(ip_address("fe80::1"), 64, "eth0"),
+                Held(ip_address("2001:db8::12"), 64, "eth0"),
             ),
         ),
         Link("eth1", is_loopback=False),
         Link("eth2", is_loopback=False),
     )
-    assert [(held.is_permanent, held.scope) for held in found[1].addresses] == [(False, 0), (True, 0), (True, 253)]
+    assert [held.scope for held in found[1].addresses] == [0, 0, 0, 253, 0]
+    assert [held.is_configured for held in found[1].addresses] == [True, False, True, True, False]
 
 
 def test_what_ip_does_not_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import subprocess
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from app.host import leftovers
 from app.host.addresses import Held
-from app.host.leftovers import Swept, has_vrrp_socket, remove_leftovers, sweep
+from app.host.leftovers import Swept, has_vrrp_socket, remove_leftovers, sweep, written_down
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from pathlib import Path
 
 PLANNED = Held(ipaddress.ip_address("203.0.113.10"), 32, "eth0", is_marked=False)
 STALE = Held(ipaddress.ip_address("203.0.113.11"), 24, "eth0", is_marked=True)
@@ -55,79 +54,34 @@ def test_vrrp_socket_is_known_by_its_protocol(socket: str, spoken: bool) -> None
 
 def test_sweep_takes_what_is_planned_and_what_nobody_alive_owns(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, CONFIGURED, PLANNED, STALE, STALE_IPV6)
-    assert sweep(["203.0.113.10"]) == Swept((PLANNED, STALE, STALE_IPV6), ())
+    assert sweep([PLANNED.place]) == Swept((PLANNED, STALE, STALE_IPV6), ())
     assert machine.removed == [PLANNED, STALE, STALE_IPV6]
 
 
 def test_sweep_leaves_what_may_be_another_routers(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, CONFIGURED, PLANNED, STALE, vrrp_is_spoken=True)
-    assert sweep(["203.0.113.10"]) == Swept((PLANNED,), (STALE,))
+    assert sweep([PLANNED.place]) == Swept((PLANNED,), (STALE,))
     assert machine.removed == [PLANNED]
 
 
 def test_after_a_death_only_the_nodes_own_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, CONFIGURED, PLANNED, STALE)
-    assert remove_leftovers(["203.0.113.10", "2001:db8::99"]) == [PLANNED]
+    elsewhere = (PLANNED.address, "lo"), (ipaddress.ip_address("2001:db8::99"), "eth0")
+    assert remove_leftovers(elsewhere) == []
+    assert remove_leftovers([PLANNED.place, *elsewhere]) == [PLANNED]
     assert machine.removed == [PLANNED]
     assert remove_leftovers([]) == []
 
 
-class Kernel:
-    """Addresses that go and come as `ip` says, and those that go along or do not go at all."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: Held) -> None:
-        self.holds = list(addresses)
-        self.goes_along: set[Held] = set()
-        self.stays: set[Held] = set()
-        self.said: list[tuple[str, set[Held]]] = []
-        monkeypatch.setattr(leftovers, "held_addresses", lambda: list(self.holds))
-        monkeypatch.setattr(leftovers, "_batch", self._batch)
-
-    def _batch(self, verb: str, addresses: Iterable[Held]) -> None:
-        found = set(addresses)
-        if not found:
-            return
-        self.said.append((verb, found))
-        if verb == "del":
-            gone = (found - self.stays) | self.goes_along
-            self.holds = [held for held in self.holds if held not in gone]
-        else:
-            self.holds += sorted(found, key=str)
-
-
-def test_what_went_along_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = replace(PLANNED, prefix=CONFIGURED.prefix)
-    kernel = Kernel(monkeypatch, first, CONFIGURED, STALE_IPV6)
-    kernel.goes_along = {CONFIGURED}
-    assert remove_leftovers(["203.0.113.10"]) == [first]
-    assert kernel.said == [("del", {first}), ("add", {CONFIGURED})]
-    assert kernel.holds == [STALE_IPV6, CONFIGURED]
-
-
-def test_what_somebody_else_gave_up_meanwhile_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A neighbour's keepalived handed a VIP over at that moment: marked, or in a subnet of its own."""
-    kernel = Kernel(monkeypatch, PLANNED, CONFIGURED, STALE)
-    kernel.goes_along = {CONFIGURED, STALE}
-    remove_leftovers(["203.0.113.10"])
-    assert kernel.said == [("del", {PLANNED})]
-
-
-def test_what_is_to_go_is_not_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = Kernel(monkeypatch, PLANNED, STALE, CONFIGURED)
-    kernel.goes_along = {STALE}
-    assert remove_leftovers(["203.0.113.10", "203.0.113.11"]) == [PLANNED, STALE]
-    assert kernel.said == [("del", {PLANNED, STALE})]
+def test_what_was_written_down(tmp_path: Path) -> None:
+    ledger = tmp_path / "vips"
+    ledger.write_text("203.0.113.10 eth0\n2001:db8::11 lo\n203.0.113.99\n")  # the last as an older version wrote it
+    assert written_down(ledger) == {PLANNED.place, STALE_IPV6.place}
 
 
 def test_an_address_that_stays_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = Kernel(monkeypatch, PLANNED, CONFIGURED)
-    kernel.stays = {PLANNED}
+    monkeypatch.setattr(leftovers, "held_addresses", lambda: [PLANNED, CONFIGURED])
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)
     with pytest.raises(subprocess.CalledProcessError) as caught:
-        remove_leftovers(["203.0.113.10"])
+        remove_leftovers([PLANNED.place])
     assert caught.value.stderr == "203.0.113.10/32 dev eth0 cannot be removed"
-
-
-def test_nothing_to_remove_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = Kernel(monkeypatch, CONFIGURED)
-    assert remove_leftovers(["203.0.113.10"]) == []
-    assert kernel.said == []

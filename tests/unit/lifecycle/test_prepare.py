@@ -37,10 +37,10 @@ class Machine:
         monkeypatch.setattr(time, "sleep", self._sleep)
 
     def _observe(
-        self, peers: Iterable[IPAddress | str] = (), known: Mapping[str, tuple[IPAddress, ...]] | None = None
+        self, peers: Iterable[IPAddress | str], known: Mapping[str, tuple[IPAddress, ...]], *_: object
     ) -> Host:
         self.asked.append(list(peers))
-        self.known.append(known or {})
+        self.known.append(known)
         return replace(HOST, names=self.answers.pop(0) if self.answers else {})
 
     def _sleep(self, seconds: float) -> None:
@@ -137,7 +137,7 @@ class TestNames:
         """The addresses of a name that the resolver gives ``answers`` for, ``known`` from before."""
         found = set(map(ip, answers)) if answers else None
         monkeypatch.setattr(hosts, "resolve", lambda _: found)
-        monkeypatch.setattr(hosts, "_source", lambda _: None)
+        monkeypatch.setattr(hosts, "_source", lambda *_: None)
         seen = hosts.observe(["n"], {"n": tuple(map(ip, known))} if known is not None else {})
         return [str(address) for address in seen.names["n"]] if "n" in seen.names else None
 

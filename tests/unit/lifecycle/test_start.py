@@ -71,7 +71,8 @@ class TestFiles:
     def test_the_addresses_to_remove(self, run_dir: Path) -> None:
         environ = {**LEAST, "KA_INCLUDE": "203.0.113.10/24 2001:db8::10/64", "KA_EXCLUDE": "203.0.113.20/24"}
         write(replace(plan_of(environ), run_dir=run_dir))
-        assert sorted((run_dir / "vips").read_text().split()) == ["2001:db8::10", "203.0.113.10", "203.0.113.20"]
+        places = ["2001:db8::10 eth0", "203.0.113.10 eth0", "203.0.113.20 eth0"]
+        assert (run_dir / "vips").read_text().splitlines() == places
 
     def test_an_earlier_start_leaves_nothing(self, run_dir: Path) -> None:
         write(replace(plan_of({**LEAST, **URL}), run_dir=run_dir))

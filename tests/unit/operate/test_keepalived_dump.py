@@ -16,7 +16,7 @@ from app.operate import health as healthiness
 from app.operate import keepalived_dump as states
 from app.operate.drain import EXIT_DONE, EXIT_NOT_DONE, drain, undrain
 from app.operate.health import EXIT_HEALTHY, EXIT_UNHEALTHY, health
-from app.operate.keepalived_dump import Claim, NoAnswerError, VrrpState, ask, contradiction, held
+from app.operate.keepalived_dump import Carried, Claim, NoAnswerError, VrrpState, ask, contradiction, held
 from tests.unit.stand_in import StandIn, entry
 
 if TYPE_CHECKING:
@@ -39,38 +39,52 @@ def here(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """What this host holds; a test adds to it."""
     holds: set[str] = set()
 
-    def on_a_link(addresses: Iterable[str]) -> set[str]:
-        return holds & set(addresses)
+    def on_a_link(addresses: Iterable[Carried]) -> set[Carried]:
+        return {carried for carried in addresses if carried.address in holds}
 
     monkeypatch.setattr(healthiness, "held", on_a_link)
     monkeypatch.setattr(draining, "held", on_a_link)
     return holds
 
 
+def on_eth0(*addresses: str) -> set[Carried]:
+    """These, as keepalived carries them."""
+    return {Carried(address, "eth0") for address in addresses}
+
+
 class TestContradiction:
     def claim(self, state: VrrpState, *addresses: str) -> Claim:
         """Of an instance called web."""
-        return Claim("web", state, 100, addresses)
+        return Claim("web", state, 100, tuple(Carried(address, "eth0") for address in addresses))
 
     @pytest.mark.parametrize("state", list(VrrpState))
     def test_without_addresses_there_is_none(self, state: VrrpState) -> None:
-        assert contradiction(self.claim(state), {VIP}) is None
+        assert contradiction(self.claim(state), on_eth0(VIP)) is None
 
     @pytest.mark.parametrize("state", [VrrpState.INIT, VrrpState.BACKUP, VrrpState.FAULT, VrrpState.STOP])
     def test_who_is_not_master_holds_nothing(self, state: VrrpState) -> None:
         claim = self.claim(state, VIP, OTHER)
         assert contradiction(claim, set()) is None
-        assert contradiction(claim, {OTHER}) == f"web claims {state.name} but this host holds {OTHER}"
-        assert contradiction(claim, {VIP, OTHER}) == f"web claims {state.name} but this host holds {VIP}, {OTHER}"
+        assert contradiction(claim, on_eth0(OTHER)) == f"web claims {state.name} but this host holds {OTHER}"
+        assert (
+            contradiction(claim, on_eth0(VIP, OTHER)) == f"web claims {state.name} but this host holds {VIP}, {OTHER}"
+        )
 
     def test_a_master_holds_all(self) -> None:
         claim = self.claim(VrrpState.MASTER, VIP, VIP_6)
-        assert contradiction(claim, {VIP, VIP_6}) is None
-        assert contradiction(claim, {VIP}) == f"web claims MASTER but this host does not hold {VIP_6}"
+        assert contradiction(claim, on_eth0(VIP, VIP_6)) is None
+        assert contradiction(claim, on_eth0(VIP)) == f"web claims MASTER but this host does not hold {VIP_6}"
         assert contradiction(claim, set()) == f"web claims MASTER but this host does not hold {VIP}, {VIP_6}"
 
+    def test_the_same_address_on_another_link_is_nobodys_business(self) -> None:
+        """Direct server return has it on the loopback, kube-proxy on kube-ipvs0."""
+        elsewhere = {Carried(VIP, "lo")}
+        assert contradiction(self.claim(VrrpState.BACKUP, VIP), elsewhere) is None
+        missing = f"web claims MASTER but this host does not hold {VIP}"
+        assert contradiction(self.claim(VrrpState.MASTER, VIP), elsewhere) == missing
+
     def test_other_addresses_are_nobodys_business(self) -> None:
-        assert contradiction(self.claim(VrrpState.BACKUP, VIP), {OTHER}) is None
+        assert contradiction(self.claim(VrrpState.BACKUP, VIP), on_eth0(OTHER)) is None
 
 
 class TestAsk:
@@ -79,7 +93,7 @@ class TestAsk:
         with StandIn(layout, main, entry("web", VrrpState.FAULT)):
             for _ in range(3):
                 assert ask(layout) == [
-                    Claim("main", VrrpState.MASTER, 100, (VIP, VIP_6, OTHER)),
+                    Claim("main", VrrpState.MASTER, 100, tuple(Carried(a, "eth0") for a in (VIP, VIP_6, OTHER))),
                     Claim("web", VrrpState.FAULT, 100, ()),
                 ]
         assert not layout.dump.exists()  # the password is in it
@@ -105,8 +119,9 @@ class TestAsk:
 
 
 def test_held(network: Network) -> None:
-    asked = ["203.0.113.11", "2001:db8:0:0::11", "203.0.113.12", "203.0.113.1"]
-    assert network.call(lambda: held(asked)) == {"203.0.113.11", "2001:db8:0:0::11"}
+    here = {Carried("203.0.113.11", "eth0"), Carried("2001:db8:0:0::11", "eth0")}
+    others = {Carried("203.0.113.11", "eth1"), Carried("203.0.113.12", "eth0"), Carried("203.0.113.1", "eth0")}
+    assert network.call(lambda: held([*here, *others])) == here
     assert network.call(lambda: held([])) == set()
 
 
