@@ -32,6 +32,20 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(fresh, path)  # noqa: PTH105 - this runs with every heartbeat
 
 
+def uptime_in(seconds: float, uptime: str = "/proc/uptime") -> str:
+    """A line for sh: what /proc/uptime will say in so many seconds, in hundredths of a second. Raises OSError.
+
+    Wrappers read the same file and not the clock behind it: where a container has an uptime of its own (lxcfs), the two
+    differ.
+    """
+    handle = os.open(uptime, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        now = float(os.read(handle, 64).split()[0])
+    finally:
+        os.close(handle)
+    return f"{round((now + seconds) * 100)}\n"
+
+
 class Verdict:
     """The verdict file of one check, holding `up` or `down`."""
 
@@ -52,11 +66,7 @@ class Verdict:
 
 
 class Heartbeat:
-    """Tells the watchdog until when it may trust the verdicts, in the clock of /proc/uptime (CLOCK_BOOTTIME).
-
-    The watchdog reads /proc/uptime, so this reads the same file and not the clock behind it: where a container has
-    an uptime of its own (lxcfs), the two differ.
-    """
+    """Tells the watchdog until when it may trust the verdicts, in the clock of /proc/uptime (CLOCK_BOOTTIME)."""
 
     def __init__(self, directory: Path, interval: float, *, uptime: Path = Path("/proc/uptime")) -> None:
         self._path = directory / HEARTBEAT
@@ -65,14 +75,6 @@ class Heartbeat:
         self.period = interval * max(1, math.floor(self._good_for / HEARTBEAT_INTERVALS / interval))
         self._uptime = str(uptime)
 
-    def now(self) -> float:
-        """Seconds since boot."""
-        handle = os.open(self._uptime, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return float(os.read(handle, 64).split()[0])
-        finally:
-            os.close(handle)
-
     def beat(self) -> None:
         """Writes the deadline in centiseconds since boot. Raises OSError."""
-        write_atomically(self._path, f"{round((self.now() + self._good_for) * 100)}\n")
+        write_atomically(self._path, uptime_in(self._good_for, self._uptime))

@@ -249,7 +249,7 @@ class TestChecks:
         assert found is not None
         assert found.timeout == 5
 
-    @pytest.mark.parametrize(("weight", "up", "down"), [(0, 0, 1), (-10, 0, 1), (10, 1, 0)])
+    @pytest.mark.parametrize(("weight", "up", "down"), [(0, 0, 1), (-10, 1, 0), (10, 1, 0)])
     def test_the_verdict_that_keepalived_multiplies(self, weight: int, up: int, down: int) -> None:
         found = self.check(KA_ENABLE_CHECK="http://127.0.0.1/", KA_CHECK_WEIGHT=str(weight))
         assert isinstance(found, HttpCheck)
