@@ -85,6 +85,9 @@ class Layout:
         """keepalived's state, when it was asked for."""
         return self.dumps / "keepalived.json"
 
+    #: Bytes that the dump of some instances takes, kept for it in a run directory that is full.
+    DUMP_ROOM = 1 << 15
+
     @property
     def checker_config(self) -> Path:
         """What the http-checker reads."""

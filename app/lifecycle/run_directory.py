@@ -51,6 +51,7 @@ def make(plan: Plan, files: Sequence[File]) -> None:
     layout.log_dir.mkdir(mode=0o755)
     _give(plan.siblings, layout.log_dir)
     layout.dumps.mkdir(mode=0o700)
+    layout.dump.write_bytes(bytes(Layout.DUMP_ROOM))
 
 
 def write_file(layout: Layout, file: File, plan: Plan) -> None:

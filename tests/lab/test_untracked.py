@@ -79,7 +79,7 @@ def data_changes(node: Node) -> None:
 def test_drain_works_within_a_second_and_undrain_too(lab: Lab) -> None:
     pair = make_pair(lab)
     for node, priority in ((pair.n1, "254"), (pair.n2, "253")):
-        start(node, KA_PRIORITY=priority, **NO_CHECK)
+        start(node, None, KA_PRIORITY=priority, **NO_CHECK)
     lab.wait_holder(VIP, pair.n1)
     for _round in range(2):
         asked = time.time()
@@ -107,7 +107,7 @@ def test_the_gate_of_names_holds(lab: Lab, tmp_path: Path) -> None:
     node, host = lab.add_node("n1"), lab.add_host("dns")
     with NameServer(host, tmp_path) as names:
         names.say(host)
-        start(node, binds=names.binds, KA_UNICAST_PEERS=f"dns:{NAME}", KA_PRIORITY="auto", **NO_CHECK)
+        start(node, names.binds, KA_UNICAST_PEERS=f"dns:{NAME}", KA_PRIORITY="auto", **NO_CHECK)
         node.log.wait_for(r"VRRP_Script\(gates-listed\) failed")
         assert placed(node) == set()
         assert ka(node, "health").stdout.startswith("main is FAULT")
