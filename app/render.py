@@ -60,6 +60,7 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
         "watchdog": Layout.WATCHDOG,
         # The heartbeat is as frequent as the most frequent check.
         "watchdog_interval": min((check.interval for check in plan.http_checks), default=0.0),
+        "second_way": lambda tracked: "-".join(("gates", *tracked[1:])),
         "stream_fd": STREAM_FD,
         "targets": plan.log.targets,
         "spool": spool_of(plan),
@@ -86,6 +87,7 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
         File("log.json", to_json(log_config(plan, show_secrets=show_secrets)), 0o600),
         *_certificates(plan, show_secrets=show_secrets),
     ]
+    files.append(File("checks/gates", text("checks/gates"), 0o755))
     if plan.peer_names:
         files.append(File("peers.json", to_json(_peers(plan)), 0o644))
     if plan.http_checks:

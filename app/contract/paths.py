@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.contract.errors import ConfigError, Problem
+from app.contract.gates import GATES
 from app.contract.programs import PROGRAMS
 
 #: The descriptor that carries the container's standard output to the log forwarder: supervisord gives each program
@@ -39,7 +40,7 @@ class Layout:
         {
             *(program.file for program in PROGRAMS if program.file),
             *("log.json", "log-socket", "log-input", "environment", "vips", "opening", "notify", "drain"),
-            *("keepalived.pid", "keepalived-vrrp.pid", "supervisord.pid", "reload.pending"),
+            *("keepalived.pid", "keepalived-vrrp.pid", "supervisord.pid", "reload.pending", "untracked", "head-start"),
         }
     )
 
@@ -73,6 +74,9 @@ class Layout:
         """keepalived's state, when it was asked for."""
         return self.dumps / "keepalived.json"
 
+    #: Bytes that the dump of some instances takes, kept for it in a run directory that is full.
+    DUMP_ROOM = 1 << 15
+
     @property
     def checker_config(self) -> Path:
         """What the http-checker reads."""
@@ -82,6 +86,25 @@ class Layout:
     def watchdog(self) -> Path:
         """The wrapper that fails when the http-checker has fallen silent."""
         return self.run_dir / "checks" / "http"
+
+    @property
+    def gates(self) -> Path:
+        """The wrapper that reads what keepalived tracks, where keepalived cannot."""
+        return self.run_dir / "checks" / "gates"
+
+    @property
+    def untracked(self) -> Path:
+        """Is there when the last start or reload found no inotify instance for keepalived to track files with."""
+        return self.run_dir / "untracked"
+
+    @property
+    def head_start(self) -> Path:
+        """Until when a node that has just started leaves the gates to what keepalived tracks, as a heartbeat."""
+        return self.run_dir / "head-start"
+
+    def tracked(self, name: str) -> Path:
+        """A file that keepalived has as track_file, by its name in keepalived.conf."""
+        return self.run_dir / name if name in {"drain", *GATES} else self.verdict(name)
 
     def wrapper(self, check: str) -> Path:
         """The wrapper around an operator's own check."""

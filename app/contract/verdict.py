@@ -39,7 +39,40 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644, owner: tuple[i
         os.close(handle)
     if written != len(data):
         raise OSError(f"{fresh}: only {written} of {len(data)} bytes could be written")
-    os.replace(fresh, path)  # noqa: PTH105 - this runs with every heartbeat
+    os.replace(fresh, path)  # noqa: PTH105 - no pathlib, as above
+
+
+def write_in_place(path: Path, text: str) -> None:
+    """Overwrites a short file: that takes no room where it is there already, so a full disk does not stop it.
+
+    One write(2): a reader, and a kill at any moment, finds the old or the new text; keepalived hears of it.
+    Raises OSError.
+    """
+    data = text.encode()
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        written = os.write(handle, data)
+        if os.fstat(handle).st_size > len(data):
+            os.ftruncate(handle, len(data))
+    finally:
+        os.close(handle)
+    if written != len(data):
+        raise OSError(f"{path}: only {written} of {len(data)} bytes could be written")
+
+
+def uptime_in(seconds: float, uptime: str = "/proc/uptime") -> str:
+    """A line for sh: what /proc/uptime will say in so many seconds, in hundredths of a second. Raises OSError.
+
+    Wrappers read the same file and not the clock behind it: where a container has an uptime of its own (lxcfs), the two
+    differ.
+    """
+    handle = os.open(uptime, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        now = float(os.read(handle, 64).split()[0])
+    finally:
+        os.close(handle)
+    # Always as long, for it is written in place.
+    return f"{round((now + seconds) * 100):014d}\n"
 
 
 class Verdict:
@@ -51,7 +84,10 @@ class Verdict:
 
     def write(self, *, up: bool, owner: tuple[int, int] | None = None) -> None:
         """Publishes; keepalived acts on it within milliseconds. Raises OSError."""
-        write_atomically(self.path, self._texts[up], owner=owner)
+        if owner is None:
+            write_in_place(self.path, self._texts[up])
+        else:
+            write_atomically(self.path, self._texts[up], owner=owner)
 
     def was_up(self) -> bool:
         """What the file says now: True only when it says up; absent, unreadable or anything else is not up."""
@@ -62,11 +98,7 @@ class Verdict:
 
 
 class Heartbeat:
-    """Tells the watchdog until when it may trust the verdicts, in the clock of /proc/uptime (CLOCK_BOOTTIME).
-
-    The watchdog reads /proc/uptime, so this reads the same file and not the clock behind it: where a container has
-    an uptime of its own (lxcfs), the two differ.
-    """
+    """Tells the watchdog until when it may trust the verdicts, in the clock of /proc/uptime (CLOCK_BOOTTIME)."""
 
     def __init__(self, directory: Path, interval: float, *, uptime: Path = Path("/proc/uptime")) -> None:
         self._path = directory / HEARTBEAT
@@ -75,14 +107,10 @@ class Heartbeat:
         self.period = interval * max(1, math.floor(self._good_for / HEARTBEAT_INTERVALS / interval))
         self._uptime = str(uptime)
 
-    def now(self) -> float:
-        """Seconds since boot."""
-        handle = os.open(self._uptime, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return float(os.read(handle, 64).split()[0])
-        finally:
-            os.close(handle)
-
     def beat(self, owner: tuple[int, int] | None = None) -> None:
         """Writes the deadline in centiseconds since boot. Raises OSError."""
-        write_atomically(self._path, f"{round((self.now() + self._good_for) * 100)}\n", owner=owner)
+        deadline = uptime_in(self._good_for, self._uptime)
+        if owner is None:
+            write_in_place(self._path, deadline)
+        else:
+            write_atomically(self._path, deadline, owner=owner)

@@ -56,6 +56,13 @@ class Files:
         """Whether it is executable, and its file system lets it be executed."""
         return self.is_executable(path) and not os.statvfs(path).f_flag & os.ST_NOEXEC
 
+    def size(self, path: Path) -> int:
+        """Bytes of the file system that ``path`` lies in, or would: it need not be there."""
+        while not path.exists():
+            path = path.parent
+        found = os.statvfs(path)
+        return found.f_blocks * found.f_frsize
+
     def unreadable(self, path: Path) -> str | None:
         """Why ``path`` is no file that can be looked at, in the kernel's words; None when it is one. Raises nothing."""
         try:

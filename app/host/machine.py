@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import ipaddress
+import os
 import pwd
 import socket
 import subprocess
@@ -226,3 +228,13 @@ def missing_capabilities() -> list[Capability]:
     status = Path("/proc/self/status").read_text(encoding="ascii")
     effective = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), 16)
     return [capability for capability in CAPABILITIES if not effective >> capability.bit & 1]
+
+
+def can_track_files() -> bool:
+    """Whether root has an inotify instance left (fs.inotify.max_user_instances is all containers' of the machine)."""
+    libc = ctypes.CDLL(None)
+    handle = libc.inotify_init1(os.O_CLOEXEC)
+    if handle < 0:
+        return False
+    os.close(handle)
+    return True

@@ -25,7 +25,7 @@ from app.contract.verdict import write_atomically
 from app.host.leftovers import written_down
 from app.lifecycle import keepalived_test
 from app.lifecycle.prepare import prepare
-from app.lifecycle.run_directory import add_override_states, add_verdicts, add_vips, write_file
+from app.lifecycle.run_directory import add_override_states, add_verdicts, add_vips, note_tracking, write_file
 from app.render import File, render
 
 if TYPE_CHECKING:
@@ -128,6 +128,8 @@ def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[s
     if restart:
         reports.send(reports.CHANGED, " ".join(restart), str(layout.ready_socket))
     if any(layout.run_dir / file.path == layout.keepalived_conf for file in changed):
+        if untracked := note_tracking(layout):
+            print(untracked, file=sys.stderr)
         # One that has just died reads the new file when it is started again.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             os.kill(int(layout.keepalived_pid_files[0].read_text(encoding="ascii")), signal.SIGHUP)

@@ -11,7 +11,8 @@ import stat
 from typing import TYPE_CHECKING
 
 from app.contract.paths import Layout, refuse_directory_of_others
-from app.contract.verdict import Heartbeat, Verdict, write_atomically
+from app.contract.verdict import Heartbeat, Verdict, uptime_in, write_atomically
+from app.host.machine import can_track_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from app.host.machine import Account
     from app.plan.model import Plan
     from app.render import File
+
+#: How long a node that starts leaves its gates to what keepalived tracks (checks/gates): for two probes of the default
+#: check and what comes before them.
+HEAD_START_SECONDS = 5.0
 
 
 def make(plan: Plan, files: Sequence[File]) -> None:
@@ -47,6 +52,7 @@ def make(plan: Plan, files: Sequence[File]) -> None:
     layout.log_dir.mkdir(mode=0o755)
     _give(plan.siblings, layout.log_dir)
     layout.dumps.mkdir(mode=0o700)
+    layout.dump.write_bytes(bytes(Layout.DUMP_ROOM))
 
 
 def write_file(layout: Layout, file: File, plan: Plan) -> None:
@@ -83,6 +89,24 @@ def add_vips(layout: Layout, plan: Plan, before: Iterable[Place] = ()) -> None:
     """Writes down every place where an address may have to be removed after a death: the plan's, and ``before``."""
     places = {*before, *((address.address, address.link) for address in plan.addresses)}
     write_atomically(layout.vips, "".join(sorted(f"{address} {link}\n" for address, link in places)))
+
+
+def note_tracking(layout: Layout) -> str | None:
+    """Writes down whether keepalived can track files; gives a warning when it cannot."""
+    layout.untracked.unlink(missing_ok=True)
+    if can_track_files():
+        return None
+    layout.untracked.touch()
+    return (
+        "fs.inotify.max_user_instances: root has no inotify instance left on this machine, so keepalived learns of "
+        "checks and gates once a second, and not at once; raise it, then start this node again"
+    )
+
+
+def give_head_start(layout: Layout) -> None:
+    """Has the first verdict of a node that starts count at once, where keepalived can track it."""
+    if not layout.untracked.exists():
+        write_atomically(layout.head_start, uptime_in(HEAD_START_SECONDS))
 
 
 def _give(account: Account, path: Path) -> None:

@@ -67,12 +67,15 @@ def _start(environ: Mapping[str, str], swept: Iterable[tuple[int, str]]) -> NoRe
         raise ConfigError(*problems)
     trials = (trial(check, plan.script_user, plan.run_dir) for check in plan.script_checks)
     opening += [(logging.WARNING, warning) for warning in trials if warning]
+    if untracked := run_directory.note_tracking(layout):
+        opening.append((logging.WARNING, untracked))
     opening += [(logging.INFO, line) for line in summary(plan)]
     layout.opening.write_text("".join(f"{level} {plain(line)}\n" for level, line in opening), encoding="utf-8")
     asked = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
     layout.environment.touch(mode=0o600)
     layout.environment.write_text(to_json(asked), encoding="utf-8")
     _prepare_log(layout, plan.siblings)
+    run_directory.give_head_start(layout)
     _become_supervisor(plan, layout)
 
 

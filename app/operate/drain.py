@@ -9,7 +9,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from app.contract.verdict import write_atomically
+from app.contract.verdict import write_in_place
 from app.operate.keepalived_dump import NoAnswerError, VrrpState, ask, held
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def drain(layout: Layout) -> tuple[int, str]:
     """Gives every VIP of this node away and keeps it from taking one; the exit status and a sentence."""
     try:
         ask(layout)
-        write_atomically(layout.drain, "1\n")
+        write_in_place(layout.drain, "1\n")
         deadline = time.monotonic() + DRAIN_LIMIT_SECONDS
         while True:
             claims = ask(layout)
@@ -44,7 +44,7 @@ def undrain(layout: Layout) -> tuple[int, str]:
     """Takes part again; the exit status and a sentence."""
     try:
         ask(layout)
-        write_atomically(layout.drain, "0\n")
+        write_in_place(layout.drain, "0\n")
     except (NoAnswerError, OSError) as error:
         return EXIT_NOT_DONE, f"cannot undrain: {error}"
     return EXIT_DONE, "this node takes part again"

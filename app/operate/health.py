@@ -20,6 +20,8 @@ EXIT_UNHEALTHY = 1
 #: When a contradiction is looked at again: a node that changes its state needs some milliseconds.
 SECOND_LOOK_SECONDS = 0.05
 
+UNTRACKED = "keepalived found no inotify instance (fs.inotify.max_user_instances): it learns of checks once a second"
+
 
 def health(layout: Layout) -> tuple[int, list[str]]:
     """The exit status and a sentence for each instance, or for what is wrong."""
@@ -36,7 +38,8 @@ def health(layout: Layout) -> tuple[int, list[str]]:
         return EXIT_UNHEALTHY, wrong
     if not claims:
         return EXIT_UNHEALTHY, ["keepalived runs no instance"]
-    return EXIT_HEALTHY, [f"{claim.instance} is {claim.state.name}, priority {claim.priority}" for claim in claims]
+    said = [f"{claim.instance} is {claim.state.name}, priority {claim.priority}" for claim in claims]
+    return EXIT_HEALTHY, said + ([UNTRACKED] if layout.untracked.exists() else [])
 
 
 def _look(layout: Layout) -> tuple[list[Claim], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import ipaddress
 import json
@@ -77,10 +78,17 @@ def ask(layout: Layout) -> list[Claim]:
         except (FileNotFoundError, ValueError):
             time.sleep(0.001)
         else:
-            # The password is in it.
-            layout.dump.unlink(missing_ok=True)
+            keep_room(layout)
             return [_claim(entry["data"]) for entry in dump]
     raise NoAnswerError(f"keepalived does not answer within {DUMP_LIMIT_SECONDS:g} s")
+
+
+def keep_room(layout: Layout) -> None:
+    """Overwrites the dump, for the password is in it; as a file of nothing it keeps room for the next one."""
+    with contextlib.suppress(FileNotFoundError), layout.dump.open("r+b", buffering=0) as file:
+        blank = bytes(max(layout.DUMP_ROOM, os.fstat(file.fileno()).st_size))
+        with contextlib.suppress(OSError):
+            file.write(blank)
 
 
 def held(addresses: Sequence[Carried]) -> set[Carried]:

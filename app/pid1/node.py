@@ -11,7 +11,7 @@ from app.contract import reports
 from app.contract.gates import GONE_FILE, MEMORY, OPEN, SHUT
 from app.contract.programs import KEEPALIVED, LOG_FORWARDER
 from app.contract.syslog import flush, open_log
-from app.contract.verdict import write_atomically
+from app.contract.verdict import write_atomically, write_in_place
 from app.pid1 import aftermath, policy
 from app.pid1.log.intake import Intake
 from app.pid1.sockets import bound, receive
@@ -112,4 +112,4 @@ class Node:
     def _open_gates(self, names: tuple[str, ...]) -> None:
         """What app.peers.watch says of this node's part; keepalived tracks these files where they matter."""
         for name in MEMORY:
-            write_atomically(self._layout.run_dir / name, OPEN if name in names else SHUT)
+            write_in_place(self._layout.run_dir / name, OPEN if name in names else SHUT)

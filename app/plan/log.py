@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from app.contract.log_config import MASK, Levels, LogConfig, LoggedInstance
 from app.contract.paths import Layout
+from app.settings.logs import Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from app.contract.log_server import LogServer
     from app.host.files import Files
     from app.plan.model import Plan
-    from app.settings.logs import Logs, Size
+    from app.settings.logs import Logs
 
 #: The system's certificates, on Debian.
 SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
+
+#: The part of the run directory's file system that spools in there may fill, all together, and in which steps (bytes).
+SPOOL_SHARE, SPOOL_STEP = 4, 1 << 16
 
 #: Headers of checks whose values are nobody else's business.
 _SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key|pass", re.IGNORECASE)
@@ -57,7 +61,7 @@ class LogPlan:
     spool_size: Size
 
 
-def log_plan(logs: Logs, files: Files) -> LogPlan:
+def log_plan(logs: Logs, files: Files, run_dir: Path) -> LogPlan:
     """The plan for the log. app.plan.log_rules has seen that the files can be read."""
     tls = None
     if any(target.is_tls for target in logs.log_forward):
@@ -68,7 +72,13 @@ def log_plan(logs: Logs, files: Files) -> LogPlan:
             key=None if key is None else SecretStr(key),
             name=logs.log_forward_name,
         )
-    return LogPlan(logs.log_format, logs.log_level, logs.log_forward, tls, logs.log_spool, logs.log_spool_size)
+    size = logs.log_spool_size
+    servers = sum(target.has_spool for target in logs.log_forward)
+    if servers and logs.log_spool is None:
+        # Of all that there is and not of what is free: a reload must find the same.
+        share = files.size(run_dir) // SPOOL_SHARE // servers
+        size = Size(min(size, max(share - share % SPOOL_STEP, SPOOL_STEP)))
+    return LogPlan(logs.log_format, logs.log_level, logs.log_forward, tls, logs.log_spool, size)
 
 
 def _text(files: Files, path: Path | None) -> str | None:

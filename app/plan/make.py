@@ -46,6 +46,12 @@ def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = ()) -> P
     instances = {asked.name: tuple(_instances(asked, settings, host, checks, said)) for asked in settings.instances}
     if not checks and any(asked.checks.check_weight for asked in settings.instances):
         said["KA_CHECK_WEIGHT: does nothing without a check; set KA_ENABLE_CHECK, or leave it out"] = None
+    log = log_plan(settings.logs, host.files, places.run_dir)
+    if log.spool_size < settings.logs.log_spool_size:
+        sentence = f"is {log.spool_size} for each server and not {settings.logs.log_spool_size}, a quarter of what fits"
+        said[f"KA_LOG_SPOOL_SIZE: {sentence} into {places.run_dir} at most; for more, put KA_LOG_SPOOL on a volume"] = (
+            None
+        )
     return Plan(
         node_name=node.node_name or host.name,
         router_name=node.router_name or node.node_name or host.name,
@@ -67,7 +73,7 @@ def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = ()) -> P
         maintenance=places.data_dir / MAINTENANCE if host.files.is_directory(places.data_dir) else None,
         siblings=siblings,
         script_user=script_user,
-        log=log_plan(settings.logs, host.files),
+        log=log,
         warnings=tuple(said),
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.plan.priority import priorities
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -63,6 +65,31 @@ class Instance:
     peering: Peering
     check: PlannedCheck | None
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether the check changes the priority, and does not take the node out."""
+        return self.check is not None and self.check.weight != 0
+
+    @property
+    def tracked(self) -> tuple[str, ...]:
+        """The names of the files that take this instance out while one of them does not say 0."""
+        verdict = self.check.name if isinstance(self.check, HttpCheck) and not self.is_weighted else None
+        return tuple(name for name in ("drain", self.peering.gate, verdict) if name)
+
+    @property
+    def base_priority(self) -> int:
+        """What keepalived starts from. The verdict of a check that lowers the priority is told the other way round:
+        one that keepalived cannot read must not count as healthy."""
+        if isinstance(self.check, HttpCheck) and self.check.weight < 0:
+            return priorities(self.priority, self.check.weight)[1]
+        return self.priority
+
+    @property
+    def raise_by(self) -> int:
+        """What a good verdict of a check with a weight adds to the base priority."""
+        weight = self.check.weight if self.check else 0
+        return weight if weight > 0 else self.priority - self.base_priority
+
 
 @dataclass(frozen=True)
 class SyncGroup:
@@ -102,7 +129,7 @@ class HttpCheck(PlannedCheck):
     @property
     def up(self) -> int:
         """The verdict of a healthy node: keepalived multiplies it by the weight (0: anything but 0 is FAULT)."""
-        return int(self.weight > 0)
+        return int(self.weight != 0)
 
     @property
     def down(self) -> int:
@@ -159,6 +186,11 @@ class Plan:
     def hooks(self) -> bool:
         """Whether somebody wants to hear of transitions."""
         return self.notify is not None or self.notify_url is not None
+
+    @property
+    def tracked(self) -> tuple[tuple[str, ...], ...]:
+        """What instances track without a weight, each set of files once."""
+        return tuple(dict.fromkeys(instance.tracked for instance in self.instances))
 
     @property
     def gates(self) -> tuple[str, ...]:

@@ -45,7 +45,10 @@ class TestRender:
         titles = [line for line in outcome.out.splitlines() if line.startswith("==> ")]
         assert titles == [
             f"==> {name} <=="
-            for name in ("keepalived.conf", "rsyslog.conf", "log.json", "http-checker.json", "checks/http")
+            for name in (
+                *("keepalived.conf", "rsyslog.conf", "log.json", "checks/gates"),
+                *("http-checker.json", "checks/http"),
+            )
         ]
 
     def test_one_file(self, ka: Ka) -> None:
@@ -70,7 +73,8 @@ class TestRender:
         outcome = ka("render", "nosuch")
         assert (outcome.status, outcome.out) == (EXIT_CONFIG, "")
         assert outcome.err == (
-            "ka: ka render nosuch: there is no such file in this plan; it has keepalived.conf, rsyslog.conf, log.json\n"
+            "ka: ka render nosuch: there is no such file in this plan; it has keepalived.conf, rsyslog.conf, log.json, "
+            "checks/gates\n"
             "ka: 1 problem, nothing was started\n"
         )
 

@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from app.contract.verdict import Heartbeat
+from app.contract.verdict import Heartbeat, uptime_in
 from tests.unit.machine import LEAST, plan_of, rendered
 
 #: Nothing here may take longer (seconds); a wrapper that hangs is a failure of the test, not of the machine.
 PATIENCE = 60
 
 
-def dash(script: Path, **environ: str) -> int:
+def dash(script: Path, *arguments: Path, **environ: str) -> int:
     """The exit status of ``script``."""
     done = subprocess.run(
-        ["dash", script], env={**os.environ, **environ}, capture_output=True, check=False, timeout=PATIENCE
+        ["dash", script, *arguments], env={**os.environ, **environ}, capture_output=True, check=False, timeout=PATIENCE
     )
     return done.returncode
 
@@ -92,6 +92,50 @@ class TestWatchdog:
         assert text.count("/proc/uptime") == 1
         wrapper.write_text(text.replace("/proc/uptime", str(clock)))
         assert (dash(wrapper) == 0) is is_alive
+
+
+class TestGates:
+    @pytest.fixture
+    def wrapper(self, tmp_path: Path) -> Path:
+        """checks/gates, without a head start."""
+        wrapper = tmp_path / "gates"
+        wrapper.write_text(rendered(replace(plan_of(LEAST), run_dir=tmp_path), "checks/gates"))
+        return wrapper
+
+    @pytest.mark.parametrize(
+        ("texts", "is_open"),
+        [
+            (["0\n"], True),
+            (["0\n", "0\n"], True),
+            (["0\n", "1\n"], False),
+            (["1\n", "0\n"], False),
+            ([""], False),
+            (["0"], False),
+            (["00\n"], False),
+            (["x\n"], False),
+            ([None], False),
+        ],
+    )
+    def test_each_must_say_0(self, wrapper: Path, tmp_path: Path, texts: list[str | None], is_open: bool) -> None:
+        paths = [tmp_path / f"file-{number}" for number in range(len(texts))]
+        for path, text in zip(paths, texts, strict=True):
+            if text is not None:
+                path.write_text(text)
+        assert (dash(wrapper, *paths) == 0) is is_open
+
+    @pytest.mark.parametrize(("seconds", "status"), [(60, 0), (-1, 1)])
+    def test_a_head_start_ends(self, wrapper: Path, tmp_path: Path, seconds: float, status: int) -> None:
+        (tmp_path / "head-start").write_text(uptime_in(seconds))
+        shut = tmp_path / "shut"
+        shut.write_text("1\n")
+        assert dash(wrapper, shut) == status
+
+    @pytest.mark.parametrize("text", ["", "x\n", "9x\n", "99999999999999999999999\n"])
+    def test_a_head_start_that_makes_no_sense_is_none(self, wrapper: Path, tmp_path: Path, text: str) -> None:
+        (tmp_path / "head-start").write_text(text)
+        shut = tmp_path / "shut"
+        shut.write_text("1\n")
+        assert dash(wrapper, shut) != 0
 
 
 def users_of(path: Path) -> list[str]:

@@ -128,7 +128,8 @@ class Pipeline:
         return [self.targets.index(target) + 1 for target in gone if target in self.targets]
 
     def _log(self, message: Message, about: About) -> Iterator[Entry]:
-        if about.event in WARNS or (about.transition and about.transition.state == FAULT):
+        is_fault = about.transition and about.transition.state == FAULT
+        if about.event in WARNS or is_fault or self._narrator.is_warning(message):
             message = replace(message, severity=min(message.severity, WARNING))
         elif not about.transition and self._narrator.is_detail(message):
             message = replace(message, severity=DEBUG)

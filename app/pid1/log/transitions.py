@@ -66,6 +66,9 @@ _DETAILS = re.compile(
     r"Assigned address|Registering |VRRP sockpool|Opening file|CPU usage)"
 )
 
+#: What keepalived says as if it were nothing: the gates are read once a second then, and not at once.
+_UNTRACKED = "Unable to monitor track files"
+
 #: Of the http-checker: what it found of a target.
 _VERDICT = re.compile(r": (?:UP|DOWN) after ")
 
@@ -85,7 +88,12 @@ _CLASSES = (
             r"send advert error|[Ii]nvalid checksum|bogus VRRP packet|VRRP packet"
         ),
     ),
-    (CHECK, re.compile(r"VRRP_Script\(|[Ss]cript `|[Tt]racked (?:file|process)|[Cc]hild thread pid \d+ timeout")),
+    (
+        CHECK,
+        re.compile(
+            r"VRRP_Script\(|[Ss]cript `|[Tt]racked (?:file|process)|[Cc]hild thread pid \d+ timeout|monitor track files"
+        ),
+    ),
     (LINK, re.compile(r"Netlink reports|Interface \S+ (?:up|down|deleted|added)|Netlink reflector")),
     (
         ADDRESS,
@@ -130,6 +138,11 @@ class Narrator:
     def is_detail(message: Message) -> bool:
         """Whether ``message`` is for who looks for it (debug), though keepalived has no severity for that."""
         return message.program.startswith("Keepalived") and _DETAILS.match(message.text) is not None
+
+    @staticmethod
+    def is_warning(message: Message) -> bool:
+        """Whether ``message`` is worth a warning, though keepalived does not say so."""
+        return message.program.startswith("Keepalived") and message.text == _UNTRACKED
 
     def _keepalived(self, message: Message) -> About:
         text = message.text

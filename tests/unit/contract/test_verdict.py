@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.contract.verdict import Heartbeat, Verdict, write_atomically
+from app.contract.verdict import Heartbeat, Verdict, write_atomically, write_in_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,15 +86,47 @@ def test_a_link_that_lies_there_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "http").is_symlink()
 
 
+def test_what_is_written_in_place_needs_no_room(tmp_path: Path) -> None:
+    path = tmp_path / "http"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path], check=True)
+    try:
+        write_in_place(path, "1\n")
+        before = path.stat().st_ino
+        with pytest.raises(OSError, match="No space left"):
+            (tmp_path / "filling").write_bytes(bytes(1 << 20))
+        with pytest.raises(OSError, match="No space left"):
+            write_atomically(path, "0\n")
+        write_in_place(path, "0\n")
+        assert (path.read_text(), path.stat().st_ino) == ("0\n", before)
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_what_is_written_in_place_leaves_nothing_behind_it(tmp_path: Path) -> None:
+    path = tmp_path / "http"
+    path.write_text("0 and more\n")
+    write_in_place(path, "1\n")
+    assert path.read_text() == "1\n"
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("theirs")
+    (tmp_path / "http").symlink_to("other")
+    with pytest.raises(OSError, match="symbolic links"):
+        write_in_place(tmp_path / "http", "1\n")
+    assert (tmp_path / "other").read_text() == "theirs"
+
+
 @pytest.mark.parametrize(("interval", "good_for"), [(2.0, 600), (0.5, 150), (0.1, 100), (30, 9000)])
 def test_a_heartbeat_is_good_for_three_intervals_but_a_second(tmp_path: Path, interval: float, good_for: int) -> None:
     uptime = tmp_path / "uptime"
     uptime.write_text("1234.56 4321.00\n")
     Heartbeat(tmp_path, interval, uptime=uptime).beat()
-    assert (tmp_path / "heartbeat").read_text() == f"{123456 + good_for}\n"
+    assert (tmp_path / "heartbeat").read_text() == f"{123456 + good_for:014d}\n"
 
 
 def test_the_heartbeat_counts_as_the_watchdog_does(tmp_path: Path) -> None:
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
-    now = Heartbeat(tmp_path, 2.0).now()
-    assert before - 0.011 <= now <= time.clock_gettime(time.CLOCK_BOOTTIME)
+    Heartbeat(tmp_path, 2.0).beat()
+    good_until = int((tmp_path / "heartbeat").read_text()) / 100
+    assert before + 6 - 0.011 <= good_until <= time.clock_gettime(time.CLOCK_BOOTTIME) + 6

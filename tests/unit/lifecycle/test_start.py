@@ -80,7 +80,8 @@ class TestFiles:
         write(replace(plan_of(LEAST), run_dir=run_dir))
         names = {path.name for path in run_dir.iterdir()}
         assert {"keepalived.conf", "rsyslog.conf", "vips", "log"} <= names
-        assert names.isdisjoint({"http-checker.json", "checks", "verdicts", "keepalived.pid"})
+        assert names.isdisjoint({"http-checker.json", "verdicts", "keepalived.pid"})
+        assert [path.name for path in (run_dir / "checks").iterdir()] == ["gates"]
 
     @pytest.mark.parametrize("name", ["mine", "log", "checks", "verdicts", "override", "keepalived.conf"])
     def test_a_directory_of_others_is_refused(self, run_dir: Path, name: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.contract.errors import ConfigError
+from app.host.files import Files
 from app.host.machine import Account, Host
 from app.plan.model import HttpCheck, Instance, MovingAddress, Plan, ScriptCheck, SyncGroup
 from app.plan.peering import Peering
@@ -249,7 +250,7 @@ class TestChecks:
         assert found is not None
         assert found.timeout == 5
 
-    @pytest.mark.parametrize(("weight", "up", "down"), [(0, 0, 1), (-10, 0, 1), (10, 1, 0)])
+    @pytest.mark.parametrize(("weight", "up", "down"), [(0, 0, 1), (-10, 1, 0), (10, 1, 0)])
     def test_the_verdict_that_keepalived_multiplies(self, weight: int, up: int, down: int) -> None:
         found = self.check(KA_ENABLE_CHECK="http://127.0.0.1/", KA_CHECK_WEIGHT=str(weight))
         assert isinstance(found, HttpCheck)
@@ -281,3 +282,33 @@ class TestAccounts:
     def test_the_script_user_changes_the_scripts_alone(self) -> None:
         plan = self.plan(KA_SCRIPT_USER="daemon")
         assert (plan.siblings, plan.script_user) == (self.KA, DAEMON)
+
+
+class TestSpool:
+    @pytest.mark.parametrize(
+        ("mebibytes", "urls", "size"),
+        [
+            (16, "tcp://a:1", "4M"),
+            (16, "tcp://a:1,relp://b:2,udp://c:3", "2M"),
+            (64, "tcp://a:1", "16M"),
+            (1, "tcp://a:1", "256K"),
+        ],
+    )
+    def test_it_takes_a_quarter_of_the_run_directory_at_most(self, mebibytes: int, urls: str, size: str) -> None:
+        plan = plan_of({**LEAST, "KA_LOG_FORWARD": urls}, with_room(mebibytes))
+        assert str(plan.log.spool_size) == size
+        assert any(warning.startswith(f"KA_LOG_SPOOL_SIZE: is {size}") for warning in plan.warnings) is (size != "16M")
+
+    def test_a_directory_of_the_operators_is_his(self) -> None:
+        plan = plan_of({**LEAST, "KA_LOG_FORWARD": "tcp://a:1", "KA_LOG_SPOOL": "/var/spool/ka"}, with_room(1))
+        assert str(plan.log.spool_size) == "16M"
+
+
+def with_room(mebibytes: int) -> Host:
+    """The machine, with file systems of that size."""
+
+    class Small(Files):
+        def size(self, path: Path) -> int:  # noqa: ARG002 - they are all the same
+            return mebibytes << 20
+
+    return replace(HOST, files=Small())
