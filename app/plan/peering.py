@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from app.settings.instance import InstanceSettings
     from app.settings.routes import IPAddress
 
-#: Where a node sends its adverts that has no peer now, by IP version: the loopback, and a group that never leaves the
-#: machine. keepalived takes no unicast instance without a peer, and when one that was multicast becomes unicast it
-#: starts that one anew: the first peer to come would cost the VIP.
-NOBODY: dict[int, IPAddress] = {4: ipaddress.IPv4Address("127.0.0.1"), 6: ipaddress.IPv6Address("ff01::1")}
+#: Where a node sends its adverts that has no peer now, by IP version: VRRP's own group, which nobody listens to who
+#: speaks by unicast. keepalived takes no unicast instance without a peer, and when one that was multicast becomes
+#: unicast it starts that one anew: the first peer to come would cost the VIP. What was sent to the loopback never left
+#: the machine, and a firewall that drops it there (Kubernetes has one) made keepalived complain of every advert.
+NOBODY: dict[int, IPAddress] = {4: ipaddress.IPv4Address("224.0.0.18"), 6: ipaddress.IPv6Address("ff02::12")}
 
 
 @dataclass(frozen=True)
