@@ -13,8 +13,9 @@ from app.plan.rules import problems
 from app.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from app.contract.peers_config import Learned
     from app.plan.model import Plan
     from app.settings.routes import IPAddress
 
@@ -23,12 +24,18 @@ LOOK_AGAIN_SECONDS = 1.0
 SAY_AGAIN_SECONDS = 10.0
 
 
-def prepare(environ: Mapping[str, str], *, known_names: Mapping[str, tuple[IPAddress, ...]] | None = None) -> Plan:
-    """The plan. ``known_names`` are the addresses that DNS names keep, whatever they stand for now.
+def prepare(
+    environ: Mapping[str, str],
+    *,
+    known_names: Mapping[str, tuple[IPAddress, ...]] | None = None,
+    learned: Iterable[Learned] = (),
+) -> Plan:
+    """The plan. ``known_names`` are the addresses that DNS names keep, whatever they stand for now; ``learned`` are
+    peers that are sent to because they were heard.
 
     Raises ConfigError.
     """
-    plan, found, unknown = _look(environ, known_names or {})
+    plan, found, unknown = _look(environ, known_names or {}, learned)
     found += [
         Problem("KA_UNICAST_PEERS", f"cannot find dns:{name}; it must be a name that has addresses in DNS")
         for name in unknown
@@ -58,7 +65,7 @@ def prepare_patiently(environ: Mapping[str, str]) -> Plan:
 
 
 def _look(
-    environ: Mapping[str, str], known_names: Mapping[str, tuple[IPAddress, ...]]
+    environ: Mapping[str, str], known_names: Mapping[str, tuple[IPAddress, ...]], learned: Iterable[Learned] = ()
 ) -> tuple[Plan | None, list[Problem], list[str]]:
     """The plan, or else what keeps it from being made: problems, and peers' names that have no address."""
     loaded = load(environ)
@@ -66,4 +73,4 @@ def _look(
     host = observe(peers, known_names)
     found = [*loaded.problems, *problems(loaded.settings, host)]
     unknown = [peer for peer in dict.fromkeys(peers) if isinstance(peer, str) and peer not in host.names]
-    return None if found or unknown else make_plan(loaded.settings, host, loaded.warnings), found, unknown
+    return None if found or unknown else make_plan(loaded.settings, host, loaded.warnings, learned), found, unknown

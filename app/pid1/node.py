@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -9,18 +10,18 @@ from typing import TYPE_CHECKING
 
 from app.contract import reports
 from app.contract.gates import GONE_FILE, MEMORY, OPEN, SHUT
-from app.contract.programs import LOG_FORWARDER
+from app.contract.peers_config import LEARNED_FILE, Learned, learned_text
+from app.contract.programs import LOG_FORWARDER, PEERS
 from app.contract.syslog import flush, open_log
 from app.contract.verdict import write_atomically
 from app.pid1 import policy
 from app.pid1.aftermath import clean_up
 from app.pid1.log.intake import Intake
-from app.pid1.sockets import bound, receive
+from app.pid1.peers import send_to
+from app.pid1.sockets import bound, hear_adverts, receive
 from app.pid1.supervisor import Programs, Readable, Writable
 
 if TYPE_CHECKING:
-    import logging
-
     from app.contract.paths import Layout
 
 
@@ -35,11 +36,13 @@ class Node:
         #: Why the node has failed, if it has.
         self.failure: str | None = None
         self._open_gates(())
-        (layout.run_dir / GONE_FILE).unlink(missing_ok=True)
+        for file in (GONE_FILE, LEARNED_FILE):
+            (layout.run_dir / file).unlink(missing_ok=True)
         # The siblings report here; none of them is root.
         self._reports = bound(layout.ready_socket, mode=0o666)
         self._reports.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._programs = Programs(self.tell, self._each_round, {LOG_FORWARDER: self.intake.prepare_child})
+        prepare = {LOG_FORWARDER: self.intake.prepare_child, PEERS: hear_adverts}
+        self._programs = Programs(self.tell, self._each_round, prepare)
         self._programs.watch(self._reports.fileno(), Readable(self._on_report))
         self._programs.watch(self.intake.listener.fileno(), Readable(self.intake.read))
         handing_on = Writable(self.intake.hand_on, lambda: self.intake.waits)
@@ -75,9 +78,21 @@ class Node:
                 self._open_gates(names)
             case policy.DropPeers(addresses):
                 write_atomically(self._layout.run_dir / GONE_FILE, f"{addresses}\n")
+            case policy.RememberPeers(peers):
+                write_atomically(self._layout.run_dir / LEARNED_FILE, learned_text(peers))
+            case policy.SendTo(peers):
+                self._send_to(peers)
             case policy.EndContainer(why):
                 self.failure = why
                 self._programs.stop_all()
+
+    def _send_to(self, peers: tuple[Learned, ...]) -> None:
+        log, conf = self._log(policy.PROGRAM), self._layout.keepalived_conf
+        try:
+            for peer in send_to(self._layout, peers):
+                log.error("%s has no unicast_peer block of %s to put %s into", conf, peer.instance, peer.address)
+        except OSError as error:
+            log.log(logging.ERROR, "cannot write %s: %s", conf, error.strerror)
 
     def _each_round(self) -> None:
         flush()

@@ -23,9 +23,12 @@ from app.contract.programs import (
     RELOAD,
     TRY_AGAIN,
 )
+from app.pid1.peers import Learning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from app.contract.peers_config import Learned
 
 PROGRAM = "ka"
 #: Seconds between two attempts to start a log forwarder that supervisord has given up.
@@ -149,13 +152,28 @@ class DropPeers:
 
 
 @dataclass(frozen=True)
+class RememberPeers:
+    """Leave to who comes next which peers were learned, all of them."""
+
+    peers: tuple[Learned, ...]
+
+
+@dataclass(frozen=True)
+class SendTo:
+    """Have keepalived send to these peers too, at once."""
+
+    peers: tuple[Learned, ...]
+
+
+@dataclass(frozen=True)
 class EndContainer:
     """Stop everything, then end with a status that makes the container's restart policy act."""
 
     why: str
 
 
-Action = Start | Restart | Stop | Log | SayOpening | TakeBack | CleanUp | OpenGates | DropPeers | EndContainer
+_OfPeers = DropPeers | RememberPeers | SendTo
+Action = Start | Restart | Stop | Log | SayOpening | TakeBack | CleanUp | OpenGates | EndContainer | _OfPeers
 
 
 class Policy:
@@ -174,6 +192,7 @@ class Policy:
         #: Since when the log forwarder has been ready.
         self._ready_at: float | None = None
         self._failure: str | None = None
+        self._learning = Learning()
 
     def decide(self, event: Event, now: float) -> list[Action]:
         """What to do about ``event``, in this order, at ``now`` (monotonic seconds)."""
@@ -233,11 +252,28 @@ class Policy:
             yield OpenGates(tuple(report.text.split()))
         elif report.kind == reports.RELOAD:
             yield DropPeers(report.text)
+            if self._learning.forget(report.text.split()):
+                yield RememberPeers(self._learning.peers)
             self._reload_is_due = True
             yield from self._reload_if_due()
         elif report.kind == reports.CHANGED:
             for name in report.text.split():
                 yield from self._file_changed(name)
+        elif report.kind == reports.HEARD:
+            self._learning.hear(report.text)
+            yield from self._learn_if_due(now)
+
+    def _learn_if_due(self, now: float) -> Iterator[Action]:
+        new = self._learning.due(now)
+        if not new:
+            return
+        yield RememberPeers(self._learning.peers)
+        yield SendTo(new)
+        for peer in new:
+            what = f"{peer.instance}: {peer.address} sends adverts and is no peer of this node"
+            yield Log(logging.WARNING, f"{what}: sending to it from now on")
+        # A reload that runs now may have read the old list; the next one writes it once more.
+        self._reload_is_due |= RELOAD in self._alive
 
     def _start_the_rest(self) -> Iterator[Action]:
         """What waited for the log. Again and again does no harm."""
@@ -270,6 +306,7 @@ class Policy:
             self._forwarder_due = None
             if not self._is_stopping:
                 yield Start(LOG_FORWARDER)
+        yield from self._learn_if_due(now)
         yield from self._reload_if_due()
 
     def _give_up(self, why: str, now: float) -> Iterator[Action]:

@@ -114,6 +114,14 @@ class ScriptCheck(PlannedCheck):
 
 
 @dataclass(frozen=True)
+class OwnText:
+    """The operator's own keepalived text: the files by their names, and a short digest of them."""
+
+    digest: str
+    files: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that is rendered and run on this host."""
 
@@ -127,7 +135,7 @@ class Plan:
     notify_url: SecretStr | None
     run_dir: Path
     data_dir: Path
-    conf_d_digest: str | None
+    own_text: OwnText | None
     maintenance: Path | None
     siblings: Account
     script_user: Account
@@ -155,6 +163,11 @@ class Plan:
     def hooks(self) -> bool:
         """Whether somebody wants to hear of transitions."""
         return self.notify is not None or self.notify_url is not None
+
+    @property
+    def unicast(self) -> tuple[Instance, ...]:
+        """The instances that speak by unicast."""
+        return tuple(instance for instance in self.instances if instance.peering.receivers)
 
     @property
     def gates(self) -> tuple[str, ...]:
