@@ -49,6 +49,10 @@ class Layout:
         """What keepalived reads."""
         return self.run_dir / "keepalived.conf"
 
+    def conf_d(self, digest: str = "") -> Path:
+        """Copies of the operator's own keepalived text, each state of it in a directory of its own."""
+        return self.run_dir / "conf.d" / digest
+
     @property
     def keepalived_pid_files(self) -> tuple[Path, ...]:
         """Of its first process, and of the one that speaks VRRP (supervisord.conf)."""

@@ -26,10 +26,6 @@ class Files:
         """What is in a file. Raises UnicodeError too."""
         return path.read_text(encoding=encoding)
 
-    def content(self, path: Path) -> bytes:
-        """The same, whatever it is."""
-        return path.read_bytes()
-
     def look_into(self, directory: Path) -> None:
         """Raises OSError when the directory cannot be listed; ``listed`` passes over that."""
         with os.scandir(directory):

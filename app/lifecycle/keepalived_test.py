@@ -21,9 +21,22 @@ _DISABLED = re.compile(
     r"skipping|ignoring|disabl|unsafe|not accessible|does(?:n't| not) exist|Unable to", re.IGNORECASE
 )
 
+#: The directory of such copies (app.contract.paths).
+_COPY = re.compile(r"[^\s(]*/conf\.d/[0-9a-f]{12}/")
 
-def test(path: Path) -> list[Problem]:
-    """What is wrong with the keepalived.conf at ``path``; empty when keepalived will run all of it."""
+
+def test(path: Path, conf_d: Path | None = None) -> list[Problem]:  # noqa: PT028 - it is none of pytest's
+    """What is wrong with the keepalived.conf at ``path``; empty when keepalived will run all of it.
+
+    ``conf_d``: where the operator's own text lies of which keepalived has copies.
+    """
+    return [
+        Problem(problem.subject, _COPY.sub(f"{conf_d}/", problem.sentence)) if conf_d else problem
+        for problem in _problems(path)
+    ]
+
+
+def _problems(path: Path) -> list[Problem]:
     unparsed = _would_not_be_parsed(path)
     if unparsed:
         return [unparsed]

@@ -58,7 +58,7 @@ def make(plan: Plan, files: Sequence[File]) -> None:
 def write_file(layout: Layout, file: File, plan: Plan) -> None:
     """Writes a rendered file in one step, never readable by more than it should be."""
     path = layout.run_dir / file.path
-    path.parent.mkdir(mode=0o755, exist_ok=True)
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     group = plan.siblings.gid if file.for_siblings else plan.script_user.gid if file.for_script_user else -1
     write_atomically(path, file.text, mode=file.mode, owner=(-1, group))
 
@@ -137,7 +137,7 @@ def _clear(layout: Layout) -> None:
     """Removes what an earlier start left in the run directory; nothing else that may lie there."""
     states = layout.override_states.glob("*")
     notifier = layout.transitions.parent
-    logs = (layout.log_dir, layout.spool, layout.tls)
+    logs = (layout.log_dir, layout.spool, layout.tls, layout.conf_d())
     for path in (layout.verdicts, *states, layout.override_states, notifier, *logs, layout.dumps):
         if path.exists():
             os.chown(path, os.getuid(), os.getgid())

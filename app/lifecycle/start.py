@@ -63,7 +63,7 @@ def _start(environ: Mapping[str, str], swept: Iterable[tuple[int, str]]) -> NoRe
             Problem("KA_RUN_DIR", f"cannot write {error.filename}: {error.strerror}; it must be a writable directory")
         ) from None
     opening += [(logging.WARNING, sentence) for sentence in prepare_spool(plan)]
-    if problems := keepalived_test.test(layout.keepalived_conf):
+    if problems := keepalived_test.test(layout.keepalived_conf, plan.data_dir / "conf.d"):
         raise ConfigError(*problems)
     trials = (trial(check, plan.script_user, plan.run_dir) for check in plan.script_checks)
     opening += [(logging.WARNING, warning) for warning in trials if warning]

@@ -23,7 +23,7 @@ from supervisor.supervisord import Supervisor
 
 from app.contract.paths import SUPERVISORD_CONF
 from app.contract.syslog import open_log
-from app.pid1.policy import Broken, Ended, Event, GivenUp, Moment, Printed, Running, Started
+from app.pid1.events import Broken, Ended, Event, GivenUp, Moment, Printed, Running, Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -22,7 +22,7 @@ _LINES = (
     r"enable_script_security|reload_check_config|init_fail|sync_group_tracking_weight|nopreempt",
     rf"(?:garp_master_refresh|preempt_delay|vrrp_startup_delay) {_SECONDS}",
     rf'vrrp_notify_fifo "{_PATH}"',
-    rf"include {_PATH}/conf\.d/\*\.conf",
+    rf"include {_PATH}/conf\.d/[0-9a-f]{{12}}/\*\.conf",
     rf"(?:track_file|vrrp_script|vrrp_sync_group|vrrp_instance) {_NAME} \{{",
     rf'file "{_PATH}"',
     rf'script "/usr/bin/dash {_PATH}(?: {_PATH})*"',

@@ -11,17 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.contract.gates import JOINED, KNOWN, LISTED
-from app.peers.watch import (
-    ASK_AGAIN,
-    GONE,
-    Gate,
-    LookUp,
-    NamesWatch,
-    WatchedName,
-    _remembered,
-    is_here,
-    look_up,
-)
+from app.peers.rule import ASK_AGAIN, GONE, Gate, LookUp, NamesWatch, Strangers, WatchedName
+from app.peers.watch import _remembered, is_here, look_up
 
 ONE, TWO, THREE = "203.0.113.11", "203.0.113.12", "203.0.113.13"
 EVERY, HOLD = 10.0, 17.0
@@ -298,6 +289,37 @@ class TestReload:
         del node.known["more"]
         assert not node.asks("L")
         assert node.watch.gone() == set()
+
+
+class TestStrangers:
+    @pytest.mark.parametrize(
+        ("history", "gone"),
+        [
+            pytest.param("111", False, id="left out for not long enough"),
+            pytest.param("1111", True, id="left out"),
+            pytest.param("1?1?1?", False, id="silence is no miss"),
+            pytest.param("111L111", False, id="named in between"),
+            pytest.param("111!111", False, id="heard in between"),
+        ],
+    )
+    def test_when_one_is_forgotten(self, history: str, gone: bool) -> None:
+        strangers = Strangers()
+        for letter in history:
+            if letter == "!":
+                strangers.hear(TWO)
+            else:
+                strangers.judge({TWO}, {"peers": HEARD[letter]})
+        assert (TWO in strangers.gone()) == gone
+
+    def test_one_that_is_learned_again_stays(self) -> None:
+        strangers = Strangers()
+        for _ in range(GONE):
+            strangers.judge({TWO}, {"peers": HEARD["1"]})
+        assert strangers.gone() == {TWO}
+        strangers.judge(set(), {"peers": HEARD["1"]})
+        for _ in range(2 * GONE):
+            strangers.judge({TWO}, {"peers": HEARD["1"]})
+            assert strangers.gone() == set()
 
 
 class TestThisMachine:
