@@ -17,7 +17,7 @@ from app.contract.environ import PREFIX
 from app.contract.errors import ConfigError, Problem
 from app.contract.json_file import to_json
 from app.contract.paths import DEFAULT_RUN_DIR, DEV_LOG, Layout
-from app.host.leftovers import sweep, written_down
+from app.host.leftovers import claimed_by_others, sweep, written_down
 from app.host.machine import missing_capabilities, observe
 from app.lifecycle import keepalived_test, run_directory
 from app.lifecycle.prepare import prepare_patiently, usable_vips
@@ -131,8 +131,9 @@ def sweep_first(environ: Mapping[str, str]) -> list[tuple[int, str]]:
         of_instance, carrier = vip_places(asked, host)
         places |= of_instance
         places -= {held.place for held in host.moving if held.place in of_instance and host.is_own(held, carrier)}
+    claimed = claimed_by_others()
     try:
-        swept = sweep(places)
+        swept = sweep([place for place in places if place[0] not in claimed])
     except subprocess.CalledProcessError as error:
         refuse_unfit_process()
         raise ConfigError(Problem("ip", f"cannot take off what an earlier run left: {error.stderr}")) from None
