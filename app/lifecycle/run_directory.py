@@ -10,6 +10,7 @@ import shutil
 import stat
 from typing import TYPE_CHECKING
 
+from app.contract import paths
 from app.contract.paths import Layout, refuse_directory_of_others
 from app.contract.verdict import Heartbeat, Verdict, uptime_in, write_atomically
 from app.host.machine import can_track_files
@@ -31,12 +32,13 @@ HEAD_START_SECONDS = 5.0
 def make(plan: Plan, files: Sequence[File]) -> None:
     """Makes the run directory anew. Raises OSError, and ConfigError when it is somebody else's."""
     layout = Layout(plan.run_dir)
-    layout.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     refuse_directory_of_others(layout)
+    layout.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     layout.marker.touch()
     _clear(layout)
-    for directory in (layout.run_dir, layout.run_dir.parent):
-        _keep_others_out(directory)
+    _keep_others_out(layout.run_dir)
+    if layout.run_dir.parent.resolve() == paths.RUN:
+        _keep_others_out(paths.RUN)
     for file in files:
         write_file(layout, file, plan)
     add_vips(layout, plan)
