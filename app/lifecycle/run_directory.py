@@ -11,7 +11,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from app.contract.paths import Layout, refuse_directory_of_others
-from app.contract.verdict import Heartbeat, Verdict, uptime_in, write_atomically
+from app.contract.verdict import Heartbeat, Verdict, uptime_in, write_atomically, write_in_place
 from app.host.machine import can_track_files
 
 if TYPE_CHECKING:
@@ -42,9 +42,13 @@ def make(plan: Plan, files: Sequence[File]) -> None:
     add_verdicts(layout, plan, up=False)
     if plan.http_checks:
         # Good until the http-checker has had its time to start.
-        Heartbeat(layout.verdicts, min(check.interval for check in plan.http_checks)).beat()
+        interval = min(check.interval for check in plan.http_checks)
+        Heartbeat(layout.verdicts, interval, max(check.timeout for check in plan.http_checks)).beat()
         _give(plan.siblings, layout.heartbeat)
     add_override_states(layout, plan)
+    layout.maintenance_state.mkdir(mode=0o755)
+    for name in ("answer", "is-looking", "is-late"):
+        write_in_place(layout.maintenance_state / name, "0\n")
     write_atomically(layout.drain, "0\n")
     if plan.hooks:
         _make_fifo(layout, plan.script_user)
@@ -146,7 +150,15 @@ def _clear(layout: Layout) -> None:
     states = layout.override_states.glob("*")
     notifier = layout.transitions.parent
     logs = (layout.log_dir, layout.spool, layout.tls)
-    for path in (layout.verdicts, *states, layout.override_states, notifier, *logs, layout.dumps):
+    for path in (
+        layout.verdicts,
+        *states,
+        layout.override_states,
+        notifier,
+        *logs,
+        layout.dumps,
+        layout.maintenance_state,
+    ):
         if path.exists():
             os.chown(path, os.getuid(), os.getgid())
             shutil.rmtree(path)
