@@ -150,15 +150,8 @@ def _clear(layout: Layout) -> None:
     states = layout.override_states.glob("*")
     notifier = layout.transitions.parent
     logs = (layout.log_dir, layout.spool, layout.tls)
-    for path in (
-        layout.verdicts,
-        *states,
-        layout.override_states,
-        notifier,
-        *logs,
-        layout.dumps,
-        layout.maintenance_state,
-    ):
+    of_checks = (layout.verdicts, *states, layout.override_states, layout.maintenance_state, layout.run_dir / "ca")
+    for path in (*of_checks, notifier, *logs, layout.dumps):
         if path.exists():
             os.chown(path, os.getuid(), os.getgid())
             shutil.rmtree(path)
