@@ -93,6 +93,9 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
     if plan.unicast:
         peers = to_json(_peers(plan, show_secrets=show_secrets))
         files.append(File("peers.json", peers, 0o640, for_siblings=True))
+    # Copies: the http-checker may not be able to read the files themselves.
+    bundles = {check.ca_path: check.ca for check in plan.http_checks}
+    files += [File(path, text, 0o644) for path, text in bundles.items() if path and text]
     if plan.http_checks:
         files.append(
             File("http-checker.json", to_json(_checker(plan, show_secrets=show_secrets)), 0o640, for_siblings=True)
@@ -132,20 +135,20 @@ def _checker(plan: Plan, *, show_secrets: bool) -> CheckerConfig:
                 timeout=check.timeout,
                 rise=check.rise,
                 fall=check.fall,
-                targets=tuple(_target(check, url, show_secrets=show_secrets) for url in check.urls),
+                targets=tuple(_target(plan, check, url, show_secrets=show_secrets) for url in check.urls),
             )
             for check in plan.http_checks
         ),
     )
 
 
-def _target(check: HttpCheck, url: str, *, show_secrets: bool) -> CheckTarget:
+def _target(plan: Plan, check: HttpCheck, url: str, *, show_secrets: bool) -> CheckTarget:
     is_tls = url.startswith("https:")
     return CheckTarget(
         url=url if show_secrets else masked_url(url),
         status=check.status,
         headers=tuple((name, value if show_secrets else MASK) for name, value in check.headers),
-        ca_file=str(check.ca_file) if is_tls and check.ca_file else None,
+        ca_file=str(plan.run_dir / check.ca_path) if is_tls and check.ca_path else None,
         insecure=is_tls and check.is_insecure,
         body=check.body,
         follow=check.follows,

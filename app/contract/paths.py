@@ -149,6 +149,11 @@ class Layout:
         return self.run_dir / "checks" / "maintenance"
 
     @property
+    def maintenance_state(self) -> Path:
+        """What that wrapper remembers."""
+        return self.run_dir / "maintenance"
+
+    @property
     def override_states(self) -> Path:
         """The last output and status of each of the operator's own checks."""
         return self.run_dir / "override"

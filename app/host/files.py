@@ -70,6 +70,10 @@ class Files:
         """Has OpenSSL read certificates. Raises ssl.SSLError, and ValueError when it is empty or no text."""
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=self.text(ca, "ascii"))
 
+    def use_bundle(self, ca: Path) -> None:
+        """The same of a file that may have words of any kind between its certificates. Raises OSError."""
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca)
+
     def use_key(self, cert: Path, key: Path) -> None:
         """Has OpenSSL join a key and its certificate. Raises ssl.SSLError."""
         # A key that asks for its password would ask on the terminal.

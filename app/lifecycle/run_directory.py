@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from app.contract import paths
 from app.contract.paths import Layout, refuse_directory_of_others
-from app.contract.verdict import Heartbeat, Verdict, uptime_in, write_atomically
+from app.contract.verdict import Heartbeat, Verdict, uptime_in, write_atomically, write_in_place
 from app.host.machine import can_track_files
 
 if TYPE_CHECKING:
@@ -46,8 +46,12 @@ def make(plan: Plan, files: Sequence[File]) -> None:
     if plan.http_checks:
         # Good until the http-checker has had its time to start.
         interval = min(check.interval for check in plan.http_checks)
-        Heartbeat(layout.verdicts, interval).beat(owner=(plan.siblings.uid, plan.siblings.gid))
+        slowest = max(check.timeout for check in plan.http_checks)
+        Heartbeat(layout.verdicts, interval, slowest).beat(owner=(plan.siblings.uid, plan.siblings.gid))
     add_override_states(layout, plan)
+    layout.maintenance_state.mkdir(mode=0o755)
+    for name in ("answer", "is-looking", "is-late"):
+        write_in_place(layout.maintenance_state / name, "0\n")
     write_atomically(layout.drain, "0\n")
     if plan.hooks:
         _make_fifo(layout, plan.script_user)
@@ -140,7 +144,8 @@ def _clear(layout: Layout) -> None:
     states = layout.override_states.glob("*")
     notifier = layout.transitions.parent
     logs = (layout.log_dir, layout.spool, layout.tls, layout.conf_d())
-    for path in (layout.verdicts, *states, layout.override_states, notifier, *logs, layout.dumps):
+    of_checks = (layout.verdicts, *states, layout.override_states, layout.maintenance_state, layout.run_dir / "ca")
+    for path in (*of_checks, notifier, *logs, layout.dumps):
         if path.exists():
             os.chown(path, os.getuid(), os.getgid())
             shutil.rmtree(path)

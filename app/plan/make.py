@@ -180,7 +180,7 @@ def _instances(
         for vips, in_adverts in ((asked.addresses.include, True), (asked.addresses.exclude, False))
         for vip in vips
     ]
-    check = planned_check(asked, settings, checks)
+    check = planned_check(asked, settings, host.files, checks)
     over = transports(asked, host)
     priority, reason = priority_of(asked, settings, host)
     is_auto = asked_priority(asked, settings, host) == AUTO

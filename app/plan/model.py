@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -123,8 +124,13 @@ class HttpCheck(PlannedCheck):
     headers: tuple[tuple[str, str], ...]
     body: str | None
     follows: bool
-    ca_file: Path | None
+    ca: str | None
     is_insecure: bool
+
+    @property
+    def ca_path(self) -> str | None:
+        """Where its certificates lie in the run directory. It changes with them."""
+        return None if self.ca is None else f"ca/{hashlib.sha256(self.ca.encode()).hexdigest()[:12]}.pem"
 
     @property
     def up(self) -> int:

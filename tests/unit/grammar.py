@@ -19,7 +19,7 @@ _LINES = (
     r"global_defs \{",
     r'router_id "[A-Za-z0-9_.:@-]{1,64}"',
     r"script_user [a-z_][a-z0-9_.-]*",
-    r"enable_script_security|reload_check_config|init_fail|sync_group_tracking_weight|nopreempt",
+    r"user root|enable_script_security|reload_check_config|init_fail|sync_group_tracking_weight|nopreempt",
     rf"(?:garp_master_refresh|preempt_delay|vrrp_startup_delay) {_SECONDS}",
     rf'vrrp_notify_fifo "{_PATH}"',
     rf"include {_PATH}/conf\.d/[0-9a-f]{{12}}/\*\.conf",
