@@ -127,10 +127,10 @@ class Watch:
             poll.register(fd, select.POLLIN)
         while self._begin_round():
             self._say_part()
-            due = min(self._next_round, self._names.next_opening(self._hold))
+            due = min(self._next_round, self._names.next_change(self._hold))
             # A look-up that is not over yet wakes this up when it is.
-            wait = due - time.monotonic() if not self._resolver.is_busy else self._asked.refresh
-            for fd, _ in poll.poll(max(wait, 0.0) * 1000 + 1):
+            wait = (self._names.next_change(self._hold) if self._resolver.is_busy else due) - time.monotonic()
+            for fd, _ in poll.poll(min(max(wait, 0.0), self._asked.refresh) * 1000 + 1):
                 if fd == self._resolver.done:
                     self._end_round(self._resolver.take())
                 else:
@@ -155,7 +155,8 @@ class Watch:
 
     def _end_round(self, answers: dict[str, LookUp | None]) -> None:
         known = {name: set(addresses) for name, addresses in self._asked.names.items()}
-        for line in self._names.judge(known, answers, time.monotonic(), self._hold):
+        spoken = {instance.name for instance in self._asked.instances}
+        for line in self._names.judge(known, answers, time.monotonic(), self._hold, spoken):
             print(line, flush=True)
         self._strangers.judge({peer.address for peer in read_learned(self._path.parent)}, answers)
         gone = self._names.gone() | self._strangers.gone()
@@ -166,11 +167,15 @@ class Watch:
         now = time.monotonic()
         for packet in adverts.packets(listener):
             heard = adverts.heard(packet, self._asked.instances)
-            if heard is None or heard.is_goodbye:
+            if heard is None:
+                continue
+            instance = heard.instance
+            self._names.hearing.hear(instance.name, instance.interval, now, is_goodbye=heard.is_goodbye)
+            if heard.is_goodbye:
                 continue
             self._strangers.hear(heard.source)
-            peer = Learned(heard.instance.name, heard.source)
-            if heard.source in heard.instance.peers or now - self._reported.get(peer, -math.inf) < REPORT_AGAIN_SECONDS:
+            peer = Learned(instance.name, heard.source)
+            if heard.source in instance.peers or now - self._reported.get(peer, -math.inf) < REPORT_AGAIN_SECONDS:
                 continue
             self._reported[peer] = now
             if peer not in read_learned(self._path.parent) and not is_here(heard.source):
