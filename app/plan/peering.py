@@ -34,10 +34,14 @@ class Peering:
 
 
 def listed(asked: InstanceSettings, host: Host, version: int) -> tuple[IPAddress, ...]:
-    """The addresses of one IP version that KA_UNICAST_PEERS comes to, this host's own among them, sorted."""
+    """The addresses of one IP version that KA_UNICAST_PEERS comes to, this host's own among them, sorted.
+
+    A VIP is none of them: a name may stand for it too, and it is another node's in a moment.
+    """
     found: set[IPAddress] = set()
     for peer in asked.peers.unicast_peers:
         found.update(host.names.get(peer, ()) if isinstance(peer, str) else (peer,))
+    found -= {vip.address for vip in (*asked.addresses.include, *asked.addresses.exclude)}
     return tuple(sorted((address for address in found if address.version == version), key=int))
 
 

@@ -50,6 +50,11 @@ class TestListed:
         assert listed(asked, HOST, 4) == (ip("203.0.113.2"), HERE, TWO, THREE, ip("203.0.113.99"))
         assert listed(asked, HOST, 6) == (TWO_6,)
 
+    def test_a_vip_is_nobody(self) -> None:
+        """A name may stand for the VIP of the master too: it moves, and would be another node on each node."""
+        asked = settings(KA_UNICAST_PEERS=f"203.0.113.10 dns:{NODES}").instances[0]
+        assert listed(asked, HOST, 4) == (HERE, TWO, THREE)
+
     def test_by_number_and_not_by_letter(self) -> None:
         asked = settings(KA_UNICAST_PEERS="203.0.113.100 203.0.113.20").instances[0]
         assert listed(asked, HOST, 4) == (ip("203.0.113.20"), ip("203.0.113.100"))

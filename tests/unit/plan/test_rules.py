@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from app.host.addresses import Held
 from app.plan.instance_rules import INSTANCE_RULES
 from app.plan.node_rules import NODE_RULES
 from app.render import render
@@ -20,6 +22,34 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.host.machine import Host
+
+
+class TestOwnAddresses:
+    """A VIP that this machine has as its own; what tells one is in tests/unit/host/test_machine.py."""
+
+    OWN = Held(ip_address("203.0.113.10"), 24, "eth0", is_configured=True)
+
+    @pytest.mark.parametrize(
+        "environ",
+        [
+            {},
+            {"KA_TRACK_IFACE": "auto"},
+            {"KA_TRACK_IFACE": "eth1", "KA_INCLUDE": "203.0.113.10/24/eth0"},
+            {"KA_TRACK_IFACE": "lo", "KA_INCLUDE": "203.0.113.10/32"},
+        ],
+    )
+    def test_is_refused_wherever_this_node_may_put_it(self, environ: dict[str, str]) -> None:
+        assert said(on=replace(HOST, moving=(self.OWN,)), **environ) == [
+            "KA_INCLUDE: cannot be 203.0.113.10, which is this machine's own address on eth0; "
+            "it must be one that no machine has as its own"
+        ]
+
+    @pytest.mark.parametrize(
+        "held", [replace(OWN, link="eth1"), replace(OWN, is_marked=True), replace(OWN, is_configured=False)]
+    )
+    def test_others_are_not(self, held: Held) -> None:
+        assert said(on=replace(HOST, moving=(held,))) == []
+
 
 LINKS = "this machine's links are lo, eth0, eth1"
 
