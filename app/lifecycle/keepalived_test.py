@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from app.contract.errors import Problem
-from app.plan.keepalived_text import bare_lines, block_depths
+from app.plan.keepalived_text import bare_lines, block_depths, blocks_of_others
 from app.render import END
 
 #: A test takes 40 ms; one that takes longer than this hangs.
@@ -27,6 +27,9 @@ def test(path: Path) -> list[Problem]:
     unparsed = _would_not_be_parsed(path)
     if unparsed:
         return [unparsed]
+    if others := blocks_of_others(path.read_text(encoding="utf-8")):
+        sentence = f"cannot have {', '.join(others)}, only VRRP runs here; it must be blocks of VRRP alone"
+        return [Problem(str(path), sentence)]
     try:
         status, said = _config_test(path)
         if status == -signal.SIGTERM:
