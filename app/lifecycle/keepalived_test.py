@@ -27,9 +27,6 @@ def test(path: Path) -> list[Problem]:
     unparsed = _would_not_be_parsed(path)
     if unparsed:
         return [unparsed]
-    if others := blocks_of_others(path.read_text(encoding="utf-8")):
-        sentence = f"cannot have {', '.join(others)}, only VRRP runs here; it must be blocks of VRRP alone"
-        return [Problem(str(path), sentence)]
     try:
         status, said = _config_test(path)
         if status == -signal.SIGTERM:
@@ -51,13 +48,17 @@ def test(path: Path) -> list[Problem]:
 
 
 def _would_not_be_parsed(path: Path) -> Problem | None:
-    """The cases in which keepalived says 0 to a file that it has not read, or not to its end."""
+    """The cases in which keepalived says 0 to a file that it has not read, or not to its end, or would not run."""
     if not path.is_file():
         return Problem(str(path), "is missing; keepalived would start without any configuration")
     if path.stat().st_mode & 0o111:
         return Problem(str(path), "is executable, which makes keepalived skip it; chmod a-x it")
-    if not _is_whole(path.read_text(encoding="utf-8")):
+    text = path.read_text(encoding="utf-8")
+    if not _is_whole(text):
         return Problem(str(path), "ends too early, a brace or a quote is never closed; it must be written again")
+    if others := blocks_of_others(text):
+        sentence = f"cannot have {', '.join(others)}, only VRRP runs here; it must be blocks of VRRP alone"
+        return Problem(str(path), sentence)
     return None
 
 
