@@ -64,6 +64,19 @@ class TestConfD:
         conf.write_text(text)
         assert said(data_dir) == [f"{conf}: {wrong}; each block must have both"]
 
+    @pytest.mark.parametrize(
+        ("text", "blocks"),
+        [
+            ("virtual_server 203.0.113.10 80 {\n    real_server 203.0.113.11 80 {\n    }\n}\n", ["virtual_server"]),
+            ("virtual_server_group web {\n}\nbfd_instance peer {\n}\n", ["virtual_server_group", "bfd_instance"]),
+            ("# virtual_server 203.0.113.10 80 {\nstatic_routes {\n}\n", []),
+        ],
+    )
+    def test_a_block_that_nobody_would_run(self, data_dir: Path, conf: Path, text: str, blocks: list[str]) -> None:
+        conf.write_text(text)
+        why = "only VRRP runs here; it must be blocks of VRRP alone"
+        assert said(data_dir) == [f"{conf}: cannot have {block}, {why}" for block in blocks]
+
     def test_no_text(self, data_dir: Path, conf: Path) -> None:
         conf.write_bytes(b"\xff\xfe")
         assert said(data_dir) == [f"{conf}: cannot be used, it is no text; it must be keepalived.conf text"]
