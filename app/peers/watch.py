@@ -2,8 +2,8 @@
 
 It asks PID 1 for a reload when names have changed, and says when this node may take part: nobody hears of a unicast
 peer that he does not know, so a node that the others do not send to would become a second master (docs/fleet.md). Of
-one that sends adverts and is not sent to it tells PID 1 at once. Run with ``-S`` it takes 4 MiB. What it prints is
-logged by PID 1.
+one that sends adverts and is not sent to it tells PID 1 at once. Run with ``-S`` it has 6 MiB of its own. What it
+prints is logged by PID 1.
 """
 
 from __future__ import annotations
