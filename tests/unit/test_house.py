@@ -6,7 +6,9 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,21 @@ def test_files_that_are_named_exist(document: str) -> None:
     named = re.findall(r"`((?:app|bench|docs|lab|scripts|tests)/[\w./-]*|supervisord\.conf)`", text)
     assert named
     assert [name for name in named if not (CHECKOUT / name).exists()] == []
+
+
+def test_the_import_rules_know_every_package_of_the_image() -> None:
+    """What two processes agree on may import none of them: pyproject.toml has them as they are imported."""
+    tools = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    rules = tools["importlinter"]["contracts"]
+    (forbidden,) = (rule["forbidden_modules"] for rule in rules if rule.get("source_modules") == ["app.contract"])
+    locked = set(re.findall(r"^([\w-]+)==", (CHECKOUT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE))
+    installed = {
+        module
+        for module, packages in packages_distributions().items()
+        if locked & {package.lower().replace("_", "-") for package in packages}
+    }
+    assert len(installed) >= len(locked)
+    assert forbidden == sorted(installed)
 
 
 def test_a_class_name_stands_once() -> None:
