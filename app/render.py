@@ -18,7 +18,7 @@ from app.contract.json_file import to_json
 from app.contract.log_config import MASK
 from app.contract.notifier_config import NotifierConfig
 from app.contract.paths import STREAM_FD, Layout
-from app.contract.peers_config import PeersConfig
+from app.contract.peers_config import PeersConfig, SpokenInstance
 from app.plan.log import SYSTEM_CA, log_config, spool_of
 from app.plan.model import route_text
 
@@ -88,8 +88,14 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
         *_certificates(plan, show_secrets=show_secrets),
     ]
     files.append(File("checks/gates", text("checks/gates"), 0o755))
-    if plan.peer_names:
-        files.append(File("peers.json", to_json(_peers(plan)), 0o644))
+    if plan.own_text and show_secrets:  # nobody knows what in it is one
+        files += [_copy(plan, plan.own_text.digest, name, its) for name, its in plan.own_text.files]
+    if plan.unicast:
+        peers = to_json(_peers(plan, show_secrets=show_secrets))
+        files.append(File("peers.json", peers, 0o640, for_siblings=True))
+    # Copies: the http-checker may not be able to read the files themselves.
+    bundles = {check.ca_path: check.ca for check in plan.http_checks}
+    files += [File(path, text, 0o644) for path, text in bundles.items() if path and text]
     if plan.http_checks:
         files.append(
             File("http-checker.json", to_json(_checker(plan, show_secrets=show_secrets)), 0o640, for_siblings=True)
@@ -129,20 +135,20 @@ def _checker(plan: Plan, *, show_secrets: bool) -> CheckerConfig:
                 timeout=check.timeout,
                 rise=check.rise,
                 fall=check.fall,
-                targets=tuple(_target(check, url, show_secrets=show_secrets) for url in check.urls),
+                targets=tuple(_target(plan, check, url, show_secrets=show_secrets) for url in check.urls),
             )
             for check in plan.http_checks
         ),
     )
 
 
-def _target(check: HttpCheck, url: str, *, show_secrets: bool) -> CheckTarget:
+def _target(plan: Plan, check: HttpCheck, url: str, *, show_secrets: bool) -> CheckTarget:
     is_tls = url.startswith("https:")
     return CheckTarget(
         url=url if show_secrets else masked_url(url),
         status=check.status,
         headers=tuple((name, value if show_secrets else MASK) for name, value in check.headers),
-        ca_file=str(check.ca_file) if is_tls and check.ca_file else None,
+        ca_file=str(plan.run_dir / check.ca_path) if is_tls and check.ca_path else None,
         insecure=is_tls and check.is_insecure,
         body=check.body,
         follow=check.follows,
@@ -163,9 +169,30 @@ def _notifier(plan: Plan, *, show_secrets: bool) -> NotifierConfig:
     )
 
 
-def _peers(plan: Plan) -> PeersConfig:
+def _peers(plan: Plan, *, show_secrets: bool) -> PeersConfig:
     names = {name: tuple(str(address) for address in addresses) for name, addresses in plan.peer_names.items()}
-    return PeersConfig(plan.peer_refresh, names)
+    instances = (
+        SpokenInstance(
+            instance.name,
+            instance.peering.receivers[0].version,
+            instance.version,
+            instance.vrid,
+            instance.advert_interval,
+            (instance.auth_pass.get_secret_value() if show_secrets else MASK) if instance.auth_pass else None,
+            str(instance.peering.source) if instance.peering.source else None,
+            tuple(str(address) for address in instance.peering.others),
+        )
+        for instance in plan.unicast
+    )
+    return PeersConfig(plan.peer_refresh, names, tuple(instances))
+
+
+def _copy(plan: Plan, digest: str, name: str, text: str) -> File:
+    """A copy of the operator's own keepalived text: keepalived reads its files again at each SIGHUP, and must not find
+    there what no reload has tested. What it includes by a relative path is still where it was."""
+    place = f"{plan.data_dir}/conf.d/"
+    text = re.sub(r'^(\s*include\w*\s+"?)(?=[^\s"/])', lambda found: found[1] + place, text, flags=re.MULTILINE)
+    return File(str(Layout(plan.run_dir).conf_d(digest).relative_to(plan.run_dir) / name), text, 0o600)
 
 
 def _certificates(plan: Plan, *, show_secrets: bool) -> Iterator[File]:

@@ -44,7 +44,8 @@ async def run(config: CheckerConfig, log: logging.Logger) -> None:
     watches = _watches(checks, probers, answered, start)
     for check in checks:
         _greet(check, log)
-    heartbeat = Heartbeat(verdicts, min(settings.interval for settings in config.checks))
+    interval = min(settings.interval for settings in config.checks)
+    heartbeat = Heartbeat(verdicts, interval, max(settings.timeout for settings in config.checks))
     ReportFile(Path(config.report), checks, log).watch()
     work = [*(watch.run() for watch in watches), beat(heartbeat, watches, answered, start)]
     tasks = [asyncio.ensure_future(each) for each in work]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,10 @@ STREAM_FD = 200
 
 #: The run directory where KA_RUN_DIR does not say otherwise.
 DEFAULT_RUN_DIR = Path("/run/ka")
+
+#: The container's own directory for what it writes. The one directory above a run directory that may be closed to
+#: others, for a Kubernetes emptyDir is everybody's.
+RUN = Path("/run")
 
 #: Where programs look for the log (syslog(3)).
 DEV_LOG = Path("/dev/log")
@@ -48,6 +53,10 @@ class Layout:
     def keepalived_conf(self) -> Path:
         """What keepalived reads."""
         return self.run_dir / "keepalived.conf"
+
+    def conf_d(self, digest: str = "") -> Path:
+        """Copies of the operator's own keepalived text, each state of it in a directory of its own."""
+        return self.run_dir / "conf.d" / digest
 
     @property
     def keepalived_pid_files(self) -> tuple[Path, ...]:
@@ -140,6 +149,11 @@ class Layout:
         return self.run_dir / "checks" / "maintenance"
 
     @property
+    def maintenance_state(self) -> Path:
+        """What that wrapper remembers."""
+        return self.run_dir / "maintenance"
+
+    @property
     def override_states(self) -> Path:
         """The last output and status of each of the operator's own checks."""
         return self.run_dir / "override"
@@ -220,7 +234,13 @@ class Layout:
 
 
 def refuse_directory_of_others(layout: Layout) -> None:
-    """The run directory is cleared at every start: raises ConfigError when it is not ours. Raises OSError."""
+    """The run directory is cleared at every start, and keepalived runs scripts from it as root: raises ConfigError when
+    it is not ours, or when others can make it theirs. Raises OSError."""
+    above = layout.run_dir.parent.resolve()
+    mode = above.stat().st_mode if above.exists() else 0
+    if above != RUN and mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
+        sentence = f"cannot be {layout.run_dir}, for others may write to {above} and could replace it"
+        raise ConfigError(Problem("KA_RUN_DIR", f"{sentence}; its parent must be writable by root alone"))
     if layout.run_dir.exists() and not layout.marker.exists() and any(layout.run_dir.iterdir()):
         sentence = f"cannot be {layout.run_dir}, which holds files of others; it must be a directory of its own"
         raise ConfigError(Problem("KA_RUN_DIR", sentence))

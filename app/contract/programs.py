@@ -27,8 +27,8 @@ END, GO_ON, TRY_AGAIN = "end", "go on", "try again"
 
 _COLUMNS = namedtuple(
     "_COLUMNS",
-    ("name", "account", "start", "file", "on_change", "on_failure", "counts_deaths"),
-    defaults=(None, None, END, True),
+    ("name", "account", "start", "file", "on_change", "on_failure", "counts_deaths", "oom_score"),
+    defaults=(None, None, END, True, 0),
 )
 
 
@@ -36,6 +36,7 @@ class Program(_COLUMNS):
     """One program. The guard, which is to stay small, reads the table: a dataclass would cost it 1.9 MiB.
 
     ``file``: what it reads in the run directory and without which it is not run, None when there is no such file.
+    ``oom_score``: how much sooner than PID 1 the kernel ends it when memory runs out (proc(5), oom_score_adj).
     ``counts_deaths``: whether it has failed for good when it dies too often; if not, only when it cannot be started.
     """
 
@@ -44,12 +45,12 @@ class Program(_COLUMNS):
 
 #: In the order in which they start; they stop in the opposite one.
 PROGRAMS = (
-    Program(LOG_FORWARDER, SIBLINGS, AT_ONCE, "rsyslog.conf", RESTART, TRY_AGAIN, counts_deaths=False),
-    Program(GUARD, SIBLINGS, AT_ONCE),
-    Program("http-checker", SIBLINGS, AFTER_THE_LOG, "http-checker.json", RESTART),
-    Program(PEERS, SIBLINGS, AFTER_THE_LOG, "peers.json", FOLLOW),
-    Program(RELOAD, ROOT, ON_REQUEST, on_failure=GO_ON, counts_deaths=False),
-    Program("notifier", SCRIPT_USER, AFTER_THE_LOG, "notifier.json", RESTART, GO_ON),
+    Program(LOG_FORWARDER, SIBLINGS, AT_ONCE, "rsyslog.conf", RESTART, TRY_AGAIN, counts_deaths=False, oom_score=400),
+    Program(GUARD, SIBLINGS, AT_ONCE, oom_score=200),
+    Program("http-checker", SIBLINGS, AFTER_THE_LOG, "http-checker.json", RESTART, oom_score=300),
+    Program(PEERS, SIBLINGS, AFTER_THE_LOG, "peers.json", FOLLOW, oom_score=300),
+    Program(RELOAD, ROOT, ON_REQUEST, on_failure=GO_ON, counts_deaths=False, oom_score=800),
+    Program("notifier", SCRIPT_USER, AFTER_THE_LOG, "notifier.json", RESTART, GO_ON, oom_score=600),
     Program(KEEPALIVED, ROOT, AFTER_THE_LOG, "keepalived.conf", SIGNAL),
 )
 BY_NAME = {program.name: program for program in PROGRAMS}

@@ -8,11 +8,12 @@ from app.contract import programs
 from app.contract.programs import GUARD, LOG_FORWARDER, PEERS
 
 #: What a report is about, and what its ``text`` says: nothing; a sentence that begins with the program's name; the
-#: gates that are open; the addresses of peers to drop; the programs whose file has changed.
-READY, FAILED, OPENED, RELOAD, CHANGED = "READY", "STOPPING", "X_OPEN", "X_RELOAD", "X_RESTART"
+#: gates that are open; the addresses of peers to drop; the programs whose file has changed; an instance and the address
+#: of a node whose adverts for it come in, and that it does not send to.
+READY, FAILED, OPENED, RELOAD, CHANGED, HEARD = "READY", "STOPPING", "X_OPEN", "X_RELOAD", "X_RESTART", "X_HEARD"
 
 #: Whose report each is. Of others PID 1 believes only root.
-SENDERS = {READY: LOG_FORWARDER, FAILED: GUARD, OPENED: PEERS, RELOAD: PEERS, CHANGED: programs.RELOAD}
+SENDERS = {READY: LOG_FORWARDER, FAILED: GUARD, OPENED: PEERS, RELOAD: PEERS, HEARD: PEERS, CHANGED: programs.RELOAD}
 
 
 class Report:
@@ -43,4 +44,4 @@ def parse(datagram: bytes, pid: int, uid: int) -> Report | None:
         return Report(READY, "", pid, uid)
     if "X_RELOAD" in said:
         return Report(RELOAD, said.get("X_GONE", ""), pid, uid)
-    return next((Report(kind, said[kind], pid, uid) for kind in (OPENED, CHANGED) if kind in said), None)
+    return next((Report(kind, said[kind], pid, uid) for kind in (OPENED, CHANGED, HEARD) if kind in said), None)

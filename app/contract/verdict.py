@@ -11,7 +11,7 @@ HEARTBEAT = "heartbeat"
 
 HEARTBEAT_INTERVALS = 3
 HEARTBEAT_FLOOR = 1.0
-"""A heartbeat is good for three intervals, but for one second at least."""
+"""A heartbeat is good for three intervals, but for one second at least; for longer where a time-out is."""
 
 
 def write_atomically(path: Path, text: str, *, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
@@ -100,11 +100,16 @@ class Verdict:
 class Heartbeat:
     """Tells the watchdog until when it may trust the verdicts, in the clock of /proc/uptime (CLOCK_BOOTTIME)."""
 
-    def __init__(self, directory: Path, interval: float, *, uptime: Path = Path("/proc/uptime")) -> None:
+    def __init__(
+        self, directory: Path, interval: float, timeout: float, *, uptime: Path = Path("/proc/uptime")
+    ) -> None:
         self._path = directory / HEARTBEAT
-        self._good_for = max(HEARTBEAT_INTERVALS * interval, HEARTBEAT_FLOOR)
+        good_for = max(HEARTBEAT_INTERVALS * interval, HEARTBEAT_FLOOR)
         # Whole intervals, so that one wake-up of the process serves a probe and a beat.
-        self.period = interval * max(1, math.floor(self._good_for / HEARTBEAT_INTERVALS / interval))
+        self.period = interval * max(1, math.floor(good_for / HEARTBEAT_INTERVALS / interval))
+        # A checker that starts again beats with its first result, which may take the whole time-out.
+        first_result = self.period + HEARTBEAT_FLOOR + timeout
+        self._good_for = max(good_for, first_result) if timeout > interval else good_for
         self._uptime = str(uptime)
 
     def beat(self, owner: tuple[int, int] | None = None) -> None:

@@ -26,10 +26,6 @@ class Files:
         """What is in a file. Raises UnicodeError too."""
         return path.read_text(encoding=encoding)
 
-    def content(self, path: Path) -> bytes:
-        """The same, whatever it is."""
-        return path.read_bytes()
-
     def look_into(self, directory: Path) -> None:
         """Raises OSError when the directory cannot be listed; ``listed`` passes over that."""
         with os.scandir(directory):
@@ -73,6 +69,10 @@ class Files:
     def use_certificates(self, ca: Path) -> None:
         """Has OpenSSL read certificates. Raises ssl.SSLError, and ValueError when it is empty or no text."""
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=self.text(ca, "ascii"))
+
+    def use_bundle(self, ca: Path) -> None:
+        """The same of a file that may have words of any kind between its certificates. Raises OSError."""
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca)
 
     def use_key(self, cert: Path, key: Path) -> None:
         """Has OpenSSL join a key and its certificate. Raises ssl.SSLError."""

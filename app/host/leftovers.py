@@ -8,6 +8,7 @@ PID 1 does this within milliseconds of a death, so nothing heavy is imported her
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import ipaddress
 import socket
 import struct
@@ -23,11 +24,22 @@ if TYPE_CHECKING:
 
     from app.host.addresses import Held, Place
 
+    IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 #: The raw sockets of this network namespace, those of programs in other containers included (proc_net_raw(5)).
 RAW_SOCKETS = (Path("/proc/net/raw"), Path("/proc/net/raw6"))
 
 #: VRRP's IP protocol number as those tables have it: after the colon of the local address.
 VRRP = f"{112:04X}"
+
+#: The protocol of the sockets by which a node claims its VIPs (IPPROTO_RAW), in the same form. It gets no packets.
+CLAIM = f"{socket.IPPROTO_RAW:04X}"
+
+#: VIPs that a node claims at most, for each is a descriptor; and the least of these: supervisord closes those below.
+CLAIMS, FIRST_CLAIM_FD = 256, 256
+
+#: Options that let a socket have an address that is not here (linux/in.h, linux/in6.h).
+IP_FREEBIND, IPV6_FREEBIND = 15, 78
 
 #: Numbers of linux/netlink.h, linux/rtnetlink.h, linux/if_link.h and linux/ip.h.
 NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
@@ -58,6 +70,47 @@ def remove_leftovers(places: Collection[Place]) -> list[Held]:
     return found
 
 
+def claim(vips: Iterable[IPAddress]) -> list[int]:
+    """Tells every other node of this network namespace that this one lives and looks after ``vips``; gives the
+    descriptors that say so as long as they are open.
+
+    They are raw sockets, which not everybody may have: no other program can keep an address here by a lie.
+    """
+    found = []
+    for vip in sorted(vips, key=lambda vip: (vip.version, int(vip)))[:CLAIMS]:
+        family, level, option = (
+            (socket.AF_INET, socket.SOL_IP, IP_FREEBIND)
+            if vip.version == 4
+            else (socket.AF_INET6, socket.IPPROTO_IPV6, IPV6_FREEBIND)
+        )
+        # Without it all is as it was before there were claims.
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as said:
+            said.setsockopt(level, option, 1)
+            said.bind((str(vip), 0))
+            found.append(fcntl.fcntl(said, fcntl.F_DUPFD_CLOEXEC, FIRST_CLAIM_FD))
+    return found
+
+
+def claimed_by_others() -> set[IPAddress]:
+    """The VIPs that other nodes of this network namespace claim, in other containers too."""
+    mine = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # that of the directory itself
+            mine.add(str(descriptor.readlink()))
+    return {address for table in _raw_tables() for address, socket_name in claims_in(table) if socket_name not in mine}
+
+
+def claims_in(table: str) -> Iterator[tuple[IPAddress, str]]:
+    """Each claim in the text of a table of raw sockets, and the name of its socket as /proc/PID/fd has it."""
+    for line in table.splitlines()[1:]:
+        words = line.split()
+        local, _, protocol = words[1].partition(":")
+        if protocol == CLAIM:
+            # Words of four bytes, each in this machine's order.
+            content = b"".join(struct.pack("=I", int(local[i : i + 8], 16)) for i in range(0, len(local), 8))
+            yield ipaddress.ip_address(content), f"socket:[{words[9]}]"
+
+
 def sweep(places: Collection[Place]) -> Swept:
     """Before any keepalived of this node runs: takes the addresses of ``places`` off their links, and off every link
     those of any keepalived that is dead.
@@ -81,8 +134,12 @@ def has_vrrp_socket(table: str) -> bool:
 
 
 def _vrrp_is_spoken() -> bool:
+    return any(map(has_vrrp_socket, _raw_tables()))
+
+
+def _raw_tables() -> list[str]:
     # Without IPv6 there is no raw6.
-    return any(has_vrrp_socket(path.read_text(encoding="ascii")) for path in RAW_SOCKETS if path.exists())
+    return [path.read_text(encoding="ascii") for path in RAW_SOCKETS if path.exists()]
 
 
 def _remove(addresses: Iterable[Held]) -> None:

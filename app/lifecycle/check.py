@@ -32,14 +32,14 @@ def dry_run(plan: Plan) -> None:
         files = render(elsewhere, show_secrets=True)
         for file in files:
             path = elsewhere.run_dir / file.path
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file.text, encoding="utf-8")
             path.chmod(file.mode)
         # keepalived 2.3 refuses to track what is not there; its test reads none of it.
         for tracked in re.findall(r'^\s*file "(.+)"$', files[0].text, flags=re.MULTILINE):
             Path(tracked).parent.mkdir(exist_ok=True)
             Path(tracked).touch()
-        found = keepalived_test.test(elsewhere.run_dir / files[0].path)
+        found = keepalived_test.test(elsewhere.run_dir / files[0].path, plan.data_dir / "conf.d")
     # The operator knows the real path, and the other one is gone.
     real = [
         Problem(*(text.replace(directory, str(plan.run_dir)) for text in (problem.subject, problem.sentence)))

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from app.contract.errors import Problem
-from app.plan.keepalived_text import bare_lines, block_depths
+from app.plan.keepalived_text import bare_lines, block_depths, blocks_of_others
 from app.render import END
 
 #: A test takes 40 ms; one that takes longer than this hangs.
@@ -21,9 +21,22 @@ _DISABLED = re.compile(
     r"skipping|ignoring|disabl|unsafe|not accessible|does(?:n't| not) exist|Unable to", re.IGNORECASE
 )
 
+#: The directory of such copies (app.contract.paths).
+_COPY = re.compile(r"[^\s(]*/conf\.d/[0-9a-f]{12}/")
 
-def test(path: Path) -> list[Problem]:
-    """What is wrong with the keepalived.conf at ``path``; empty when keepalived will run all of it."""
+
+def test(path: Path, conf_d: Path | None = None) -> list[Problem]:  # noqa: PT028 - it is none of pytest's
+    """What is wrong with the keepalived.conf at ``path``; empty when keepalived will run all of it.
+
+    ``conf_d``: where the operator's own text lies of which keepalived has copies.
+    """
+    return [
+        Problem(problem.subject, _COPY.sub(f"{conf_d}/", problem.sentence)) if conf_d else problem
+        for problem in _problems(path)
+    ]
+
+
+def _problems(path: Path) -> list[Problem]:
     unparsed = _would_not_be_parsed(path)
     if unparsed:
         return [unparsed]
@@ -48,13 +61,17 @@ def test(path: Path) -> list[Problem]:
 
 
 def _would_not_be_parsed(path: Path) -> Problem | None:
-    """The cases in which keepalived says 0 to a file that it has not read, or not to its end."""
+    """The cases in which keepalived says 0 to a file that it has not read, or not to its end, or would not run."""
     if not path.is_file():
         return Problem(str(path), "is missing; keepalived would start without any configuration")
     if path.stat().st_mode & 0o111:
         return Problem(str(path), "is executable, which makes keepalived skip it; chmod a-x it")
-    if not _is_whole(path.read_text(encoding="utf-8")):
+    text = path.read_text(encoding="utf-8")
+    if not _is_whole(text):
         return Problem(str(path), "ends too early, a brace or a quote is never closed; it must be written again")
+    if others := blocks_of_others(text):
+        sentence = f"cannot have {', '.join(others)}, only VRRP runs here; it must be blocks of VRRP alone"
+        return Problem(str(path), sentence)
     return None
 
 

@@ -13,8 +13,9 @@ from app.plan.rules import problems
 from app.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
+    from app.contract.peers_config import Learned
     from app.host.addresses import Place
     from app.plan.model import Plan
     from app.settings import Settings
@@ -30,13 +31,14 @@ def prepare(
     *,
     known_names: Mapping[str, tuple[IPAddress, ...]] | None = None,
     ours: Collection[Place] = (),
+    learned: Iterable[Learned] = (),
 ) -> Plan:
     """The plan. ``known_names`` are the addresses that DNS names keep, whatever they stand for now; ``ours`` are the
-    places where this node has put VIPs.
+    places where this node has put VIPs, ``learned`` the peers that are sent to because they were heard.
 
     Raises ConfigError.
     """
-    plan, found, unknown = _look(environ, known_names or {}, ours)
+    plan, found, unknown = _look(environ, known_names or {}, ours, learned)
     found += [
         Problem("KA_UNICAST_PEERS", f"cannot find dns:{name}; it must be a name that has addresses in DNS")
         for name in unknown
@@ -72,7 +74,10 @@ def usable_vips(settings: Settings) -> set[IPAddress]:
 
 
 def _look(
-    environ: Mapping[str, str], known_names: Mapping[str, tuple[IPAddress, ...]], ours: Collection[Place]
+    environ: Mapping[str, str],
+    known_names: Mapping[str, tuple[IPAddress, ...]],
+    ours: Collection[Place],
+    learned: Iterable[Learned] = (),
 ) -> tuple[Plan | None, list[Problem], list[str]]:
     """The plan, or else what keeps it from being made: problems, and peers' names that have no address."""
     loaded = load(environ)
@@ -80,4 +85,4 @@ def _look(
     host = observe(peers, known_names, usable_vips(loaded.settings), ours)
     found = [*loaded.problems, *problems(loaded.settings, host)]
     unknown = [peer for peer in dict.fromkeys(peers) if isinstance(peer, str) and peer not in host.names]
-    return None if found or unknown else make_plan(loaded.settings, host, loaded.warnings), found, unknown
+    return None if found or unknown else make_plan(loaded.settings, host, loaded.warnings, learned), found, unknown

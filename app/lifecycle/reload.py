@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import ipaddress
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -19,8 +20,8 @@ from app.contract.errors import EXIT_CONFIG, EXIT_STOPPED, ConfigError, Problem
 from app.contract.gates import GONE_FILE, OPEN
 from app.contract.json_file import read_json
 from app.contract.paths import Layout
-from app.contract.peers_config import PeersConfig
-from app.contract.programs import FOLLOW, PEERS, PROGRAMS, RESTART
+from app.contract.peers_config import PeersConfig, read_learned
+from app.contract.programs import FOLLOW, PROGRAMS, RESTART
 from app.contract.verdict import write_atomically
 from app.host.leftovers import written_down
 from app.lifecycle import keepalived_test
@@ -48,7 +49,8 @@ def reload(layout: Layout) -> list[str]:
     environ = read_json(layout.environment, dict[str, str])
     with layout.reload_lock.open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        plan = prepare(environ, known_names=_last_names(layout), ours=written_down(layout.vips))
+        ours, learned = written_down(layout.vips), read_learned(layout.run_dir)
+        plan = prepare(environ, known_names=_last_names(layout), ours=ours, learned=learned)
         files = render(plan, show_secrets=True)
         # One that was killed has left files that no program has read yet.
         is_unfinished = layout.reload_pending.exists()
@@ -85,23 +87,35 @@ def _last_names(layout: Layout) -> dict[str, tuple[ipaddress.IPv4Address | ipadd
 
 def _test(layout: Layout, plan: Plan, changed: Sequence[File]) -> None:
     """Raises ConfigError when keepalived would not run the new configuration."""
+    copies = [file for file in changed if layout.conf_d() in (layout.run_dir / file.path).parents]
     for file in changed:
         if layout.run_dir / file.path != layout.keepalived_conf:
             continue
         candidate = layout.keepalived_conf.with_suffix(".new")
         try:
+            for copy in copies:
+                write_file(layout, copy, plan)
             candidate.touch(mode=0o600)
             candidate.write_text(file.text, encoding="utf-8")
-            found = keepalived_test.test(candidate)
+            found = keepalived_test.test(candidate, plan.data_dir / "conf.d")
         finally:
             candidate.unlink(missing_ok=True)
         if found:
+            for copy in copies:
+                shutil.rmtree((layout.run_dir / copy.path).parent, ignore_errors=True)
             # The operator knows the real path, and his own template better than what it renders to.
             template = plan.data_dir / "templates" / file.path
             real = f"{layout.keepalived_conf}{f' (by {template})' if template.exists() else ''}"
             raise ConfigError(
                 *(Problem(*(text.replace(str(candidate), real) for text in (p.subject, p.sentence))) for p in found)
             )
+
+
+def _forget_own_text(layout: Layout, kept: str | None) -> None:
+    """Removes the copies of the operator's own text but those of one state."""
+    for copies in layout.conf_d().glob("*"):
+        if copies.name != kept:
+            shutil.rmtree(copies)
 
 
 def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[str], *, everyone: bool) -> None:
@@ -111,7 +125,7 @@ def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[s
     """
     add_override_states(layout, plan)
     started = [_FOLLOWING[f.path] for f in changed if f.path in _FOLLOWING and not (layout.run_dir / f.path).exists()]
-    if PEERS in started:
+    if plan.peer_names and not _last_names(layout):
         # This node has taken part so far; it goes on, and need not make itself known.
         for gate in plan.gates:
             write_atomically(layout.run_dir / gate, OPEN)
@@ -119,6 +133,7 @@ def _apply(layout: Layout, plan: Plan, changed: Sequence[File], gone: Sequence[s
         write_file(layout, file, plan)
     for name in gone:
         (layout.run_dir / name).unlink()
+    _forget_own_text(layout, plan.own_text.digest if plan.own_text else None)
     # What keepalived gives up now it removes itself; should it die before, PID 1 still knows the old addresses.
     add_vips(layout, plan, before=written_down(layout.vips))
     restart = [_RESTARTED[file.path] for file in changed if file.path in _RESTARTED] + started

@@ -10,8 +10,9 @@ import shutil
 import stat
 from typing import TYPE_CHECKING
 
+from app.contract import paths
 from app.contract.paths import Layout, refuse_directory_of_others
-from app.contract.verdict import Heartbeat, Verdict, uptime_in, write_atomically
+from app.contract.verdict import Heartbeat, Verdict, uptime_in, write_atomically, write_in_place
 from app.host.machine import can_track_files
 
 if TYPE_CHECKING:
@@ -31,12 +32,13 @@ HEAD_START_SECONDS = 5.0
 def make(plan: Plan, files: Sequence[File]) -> None:
     """Makes the run directory anew. Raises OSError, and ConfigError when it is somebody else's."""
     layout = Layout(plan.run_dir)
-    layout.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     refuse_directory_of_others(layout)
+    layout.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     layout.marker.touch()
     _clear(layout)
-    for directory in (layout.run_dir, layout.run_dir.parent):
-        _keep_others_out(directory)
+    _keep_others_out(layout.run_dir)
+    if layout.run_dir.parent.resolve() == paths.RUN:
+        _keep_others_out(paths.RUN)
     for file in files:
         write_file(layout, file, plan)
     add_vips(layout, plan)
@@ -44,8 +46,12 @@ def make(plan: Plan, files: Sequence[File]) -> None:
     if plan.http_checks:
         # Good until the http-checker has had its time to start.
         interval = min(check.interval for check in plan.http_checks)
-        Heartbeat(layout.verdicts, interval).beat(owner=(plan.siblings.uid, plan.siblings.gid))
+        slowest = max(check.timeout for check in plan.http_checks)
+        Heartbeat(layout.verdicts, interval, slowest).beat(owner=(plan.siblings.uid, plan.siblings.gid))
     add_override_states(layout, plan)
+    layout.maintenance_state.mkdir(mode=0o755)
+    for name in ("answer", "is-looking", "is-late"):
+        write_in_place(layout.maintenance_state / name, "0\n")
     write_atomically(layout.drain, "0\n")
     if plan.hooks:
         _make_fifo(layout, plan.script_user)
@@ -58,7 +64,7 @@ def make(plan: Plan, files: Sequence[File]) -> None:
 def write_file(layout: Layout, file: File, plan: Plan) -> None:
     """Writes a rendered file in one step, never readable by more than it should be."""
     path = layout.run_dir / file.path
-    path.parent.mkdir(mode=0o755, exist_ok=True)
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     group = plan.siblings.gid if file.for_siblings else plan.script_user.gid if file.for_script_user else -1
     write_atomically(path, file.text, mode=file.mode, owner=(-1, group))
 
@@ -137,8 +143,9 @@ def _clear(layout: Layout) -> None:
     """Removes what an earlier start left in the run directory; nothing else that may lie there."""
     states = layout.override_states.glob("*")
     notifier = layout.transitions.parent
-    logs = (layout.log_dir, layout.spool, layout.tls)
-    for path in (layout.verdicts, *states, layout.override_states, notifier, *logs, layout.dumps):
+    logs = (layout.log_dir, layout.spool, layout.tls, layout.conf_d())
+    of_checks = (layout.verdicts, *states, layout.override_states, layout.maintenance_state, layout.run_dir / "ca")
+    for path in (*of_checks, notifier, *logs, layout.dumps):
         if path.exists():
             os.chown(path, os.getuid(), os.getgid())
             shutil.rmtree(path)

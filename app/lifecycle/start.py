@@ -18,7 +18,7 @@ from app.contract.errors import ConfigError, Problem
 from app.contract.json_file import to_json
 from app.contract.paths import DEFAULT_RUN_DIR, DEV_LOG, Layout
 from app.contract.syslog import plain
-from app.host.leftovers import sweep, written_down
+from app.host.leftovers import claimed_by_others, sweep, written_down
 from app.host.machine import missing_capabilities, observe
 from app.lifecycle import keepalived_test, run_directory
 from app.lifecycle.prepare import prepare_patiently, usable_vips
@@ -63,7 +63,7 @@ def _start(environ: Mapping[str, str], swept: Iterable[tuple[int, str]]) -> NoRe
             Problem("KA_RUN_DIR", f"cannot write {error.filename}: {error.strerror}; it must be a writable directory")
         ) from None
     opening += [(logging.WARNING, sentence) for sentence in prepare_spool(plan)]
-    if problems := keepalived_test.test(layout.keepalived_conf):
+    if problems := keepalived_test.test(layout.keepalived_conf, plan.data_dir / "conf.d"):
         raise ConfigError(*problems)
     trials = (trial(check, plan.script_user, plan.run_dir) for check in plan.script_checks)
     opening += [(logging.WARNING, warning) for warning in trials if warning]
@@ -74,7 +74,8 @@ def _start(environ: Mapping[str, str], swept: Iterable[tuple[int, str]]) -> NoRe
     asked = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
     layout.environment.touch(mode=0o600)
     layout.environment.write_text(to_json(asked), encoding="utf-8")
-    _prepare_log(layout, plan.siblings)
+    lead_log(layout)
+    _give_output(plan.siblings)
     run_directory.give_head_start(layout)
     _become_supervisor(plan, layout)
 
@@ -134,8 +135,9 @@ def sweep_first(environ: Mapping[str, str]) -> list[tuple[int, str]]:
         of_instance, carrier = vip_places(asked, host)
         places |= of_instance
         places -= {held.place for held in host.moving if held.place in of_instance and host.is_own(held, carrier)}
+    claimed = claimed_by_others()
     try:
-        swept = sweep(places)
+        swept = sweep([place for place in places if place[0] not in claimed])
     except subprocess.CalledProcessError as error:
         refuse_unfit_process()
         raise ConfigError(Problem("ip", f"cannot take off what an earlier run left: {error.stderr}")) from None
@@ -148,14 +150,24 @@ def sweep_first(environ: Mapping[str, str]) -> list[tuple[int, str]]:
     ]
 
 
-def _prepare_log(layout: Layout, siblings: Account) -> None:
-    """Lets the log forwarder, which is not root, have /dev/log and the container's standard output."""
-    is_ours = DEV_LOG.is_symlink() and (not DEV_LOG.exists() or DEV_LOG.readlink() == layout.log_socket)
-    if is_ours or not DEV_LOG.exists():
-        DEV_LOG.unlink(missing_ok=True)
-        DEV_LOG.symlink_to(layout.log_socket)
-    else:
+def lead_log(layout: Layout) -> None:
+    """Makes /dev/log lead to PID 1's socket; but one that is there already is the host's, whose /dev is mounted."""
+    if DEV_LOG.is_symlink():
+        leads_to = DEV_LOG.readlink()
+        if leads_to == layout.log_socket:
+            return
+        if not DEV_LOG.exists():
+            sentence = f"belongs to another logger of this machine and leads to {leads_to}, which is not here"
+            print(f"ka: {DEV_LOG} {sentence}: keepalived's log is lost; leave the host's /dev out", file=sys.stderr)
+            return
+    if DEV_LOG.exists():
         print(f"ka: {DEV_LOG} belongs to another logger of this machine, the log goes there", file=sys.stderr)
+    else:
+        DEV_LOG.symlink_to(layout.log_socket)
+
+
+def _give_output(siblings: Account) -> None:
+    """Lets the log forwarder, which is not root, have the container's standard output."""
     output = os.fstat(sys.stdout.fileno())
     if not output.st_mode & stat.S_IWOTH:
         os.fchown(sys.stdout.fileno(), siblings.uid, -1)

@@ -1,37 +1,36 @@
-"""The sibling that looks up ``dns:`` peers again and again.
+"""The sibling of unicast nodes: it looks up ``dns:`` peers again and again, and hears the adverts of others.
 
-It asks PID 1 for a reload when they have changed, and says when this node may take part: nobody hears of a unicast peer
-that he does not know, so a node that the others do not send to would become a second master
-(docs/fleet.md). Run with ``-S`` it takes 4 MiB. What it prints is logged by PID 1.
+It asks PID 1 for a reload when names have changed, and says when this node may take part: nobody hears of a unicast
+peer that he does not know, so a node that the others do not send to would become a second master (docs/fleet.md). Of
+one that sends adverts and is not sent to it tells PID 1 at once. Run with ``-S`` it takes 4 MiB. What it prints is
+logged by PID 1.
 """
 
 from __future__ import annotations
 
+import _thread
+import math
+import os
+import select
 import socket
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.contract import reports
 from app.contract.errors import ConfigError
-from app.contract.gates import GATES, JOINED, KNOWN, LISTED, MEMORY, OPEN
+from app.contract.gates import JOINED, KNOWN, LISTED, MEMORY, OPEN
 from app.contract.json_file import read_json
-from app.contract.peers_config import PeersConfig
+from app.contract.peers_config import Learned, PeersConfig, read_learned
+from app.peers import adverts
+from app.peers.rule import HOLD_ROUNDS, HOLD_SECONDS, LookUp, NamesWatch, Strangers
 
-#: A node that has just been listed takes part after so many times the time between two look-ups, and so many seconds.
-#: The others need one such time to look it up, half of it is for answers that name servers still have in their caches,
-#: and the seconds are for their reload.
-HOLD_ROUNDS, HOLD_SECONDS = 1.5, 2.0
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-#: Answers in a row without this node after which it takes no part any more.
-ABSENT = 2
-#: Answers in a row without another node after which nothing is sent to it any more. More than ABSENT: a node that was
-#: taken off the list must have seen that before the others fall silent.
-GONE = 4
-
-#: Rounds after which a reload that did not come about is asked for again.
-ASK_AGAIN = 6
+#: Seconds after which a stranger that is still none of the peers is reported again.
+REPORT_AGAIN_SECONDS = 1.0
 
 #: What to say of the two gates.
 PART = {
@@ -40,14 +39,6 @@ PART = {
     (False, True): "this node is not listed: it takes part with a priority of its own, but not with an automatic one",
     (False, False): "the others do not know of this node any more, it takes no part",
 }
-
-
-@dataclass(frozen=True)
-class LookUp:
-    """What a look-up gave. ``has_this_node``: one of the addresses is of this machine."""
-
-    addresses: frozenset[str]
-    has_this_node: bool
 
 
 def look_up(name: str) -> LookUp | None:
@@ -81,184 +72,132 @@ def is_here(address: str) -> bool:
         return False
 
 
-@dataclass
-class WatchedName:
-    """One name: what it stands for, and for how many answers each address has been missing."""
-
-    answer: LookUp | None = None
-    missing: dict[str, int] = field(default_factory=dict)
-    is_silent: bool = False
-
-    def hear(self, name: str, known: set[str], answer: LookUp | None) -> str | None:
-        """Takes an answer in, ``known`` being the addresses that are sent to; gives what there is to log."""
-        if answer is None:
-            if self.is_silent:
-                return None
-            self.is_silent = True
-            return f"dns:{name} has no answer, keeping {_joined(known)}"
-        again = f"dns:{name} answers again" if self.is_silent else None
-        before = self.answer.addresses if self.answer else known
-        self.is_silent, self.answer = False, answer
-        self.missing = {address: self.missing.get(address, 0) + 1 for address in known - answer.addresses}
-        if answer.addresses == before:
-            return again
-        return f"dns:{name} is {_joined(answer.addresses)}, was {_joined(before)}"
-
-    def wanted(self, known: set[str]) -> set[str]:
-        """The addresses to send to: those of the answer, and those that are missing for not long enough."""
-        if self.answer is None:
-            return known
-        return set(self.answer.addresses) | {address for address, times in self.missing.items() if times < GONE}
-
-    def gone(self) -> set[str]:
-        """The addresses to send to no more."""
-        return {address for address, times in self.missing.items() if times >= GONE}
-
-
-class Gate:
-    """Whether this node may take part: open when it has been fit for ``hold`` seconds, closed when it no longer is."""
-
-    def __init__(self, *, is_open: bool) -> None:
-        self.is_open = is_open
-        self._fit_since: float | None = None
-        self._unfit = 0
-
-    def judge(self, *, is_fit: bool, now: float, hold: float, starts_anew: bool = False) -> None:
-        """Once a round. ``starts_anew``: the others are only about to learn of this node."""
-        self._unfit = 0 if is_fit else self._unfit + 1
-        if not is_fit:
-            self._fit_since = None
-            self.is_open = self.is_open and self._unfit < ABSENT
-        elif self._fit_since is None or starts_anew:
-            self._fit_since = now
-        self.pass_time(now, hold)
-
-    def doubt(self) -> None:
-        """Nobody answered in this round: the others may not have heard of this node either, so its time begins anew."""
-        self._fit_since = None
-
-    def pass_time(self, now: float, hold: float) -> None:
-        """Between two rounds."""
-        if self._fit_since is not None and now - self._fit_since >= hold:
-            self.is_open = True
-
-    def opens_at(self, hold: float) -> float | None:
-        """When it will open if nothing changes; None when it is open or will not."""
-        return None if self.is_open or self._fit_since is None else self._fit_since + hold
-
-
-class NamesWatch:
-    """Compares what names stand for with what they stood for; says only what is new."""
-
-    def __init__(self, memory: set[str]) -> None:
-        self._names: dict[str, WatchedName] = {}
-        self._gates = {gate: Gate(is_open=gate in memory) for gate in GATES}
-        self._is_listed: bool | None = None
-        self._was_listed = KNOWN in memory
-        self._asked_for: dict[str, set[str]] = {}
-        self._asked_ago = 0
-
-    @property
-    def open_gates(self) -> set[str]:
-        """Those through which this node may take part now."""
-        return {name for name, gate in self._gates.items() if gate.is_open}
-
-    @property
-    def memory(self) -> set[str]:
-        """What its successor has to know."""
-        return self.open_gates | ({KNOWN} if self._was_listed else set())
-
-    def judge(
-        self, known: dict[str, set[str]], answers: dict[str, LookUp | None], now: float, hold: float
-    ) -> list[str]:
-        """A round: takes the answers in; gives what there is to log. ``now`` and ``hold`` in seconds."""
-        self._names = {name: self._names.get(name) or WatchedName() for name in known}
-        lines = [line for name, its in self._names.items() if (line := its.hear(name, known[name], answers[name]))]
-        if not any(answers.values()):
-            for gate in self._gates.values():
-                gate.doubt()
-            return lines  # nothing is known that was not known before
-        heard = [its.answer for its in self._names.values() if its.answer]
-        is_listed = any(answer.has_this_node for answer in heard)
-        if not is_listed and self._gates[LISTED].is_open and len(heard) < len(self._names):
-            return lines  # just started again: what lists this node may be what has not answered yet
-        is_new = is_listed and not self._was_listed
-        self._was_listed |= is_listed
-        self._gates[LISTED].judge(is_fit=is_listed, now=now, hold=hold)
-        self._gates[JOINED].judge(is_fit=is_listed or not self._was_listed, now=now, hold=hold, starts_anew=is_new)
-        if is_listed != self._is_listed and not (is_listed and self._gates[LISTED].is_open):
-            names = ", ".join(f"dns:{name}" for name in known)
-            known_soon = f"lists this node; in {hold:g} s all others know of it"
-            lines.append(f"{names} {known_soon if is_listed else 'does not list this node'}")
-        self._is_listed = is_listed
-        return lines
-
-    def pass_time(self, now: float, hold: float) -> None:
-        """Between two rounds."""
-        for gate in self._gates.values():
-            gate.pass_time(now, hold)
-
-    def next_opening(self, hold: float) -> float:
-        """When the next gate opens, in the clock of ``now``; infinity when none will."""
-        times = [gate.opens_at(hold) for gate in self._gates.values()]
-        return min((moment for moment in times if moment is not None), default=float("inf"))
-
-    def reload_is_due(self, known: dict[str, set[str]]) -> bool:
-        """Whether to ask for a reload: once for each change, and again when nothing came of it for long."""
-        wanted = {name: its.wanted(known[name]) for name, its in self._names.items()}
-        self._asked_ago += 1
-        if wanted == known:
-            self._asked_for = {}
-            return False
-        if wanted == self._asked_for and self._asked_ago < ASK_AGAIN:
-            return False
-        self._asked_for, self._asked_ago = wanted, 0
-        return True
-
-    def gone(self) -> set[str]:
-        """The addresses that a reload is to drop."""
-        return {address for its in self._names.values() for address in its.gone()}
-
-
-def _joined(addresses: frozenset[str] | set[str]) -> str:
-    return ", ".join(sorted(addresses)) or "this machine"
-
-
 def _remembered(directory: Path) -> set[str]:
     """What was so when this program ended and was started again."""
     return {name for name in MEMORY if (directory / name).exists() and (directory / name).read_text() == OPEN}
 
 
+class Resolver:
+    """Looks names up beside the other work: a name server that is silent holds who asks it for many seconds."""
+
+    def __init__(self) -> None:
+        self.done, self._tell = os.pipe()
+        self._answers: dict[str, LookUp | None] = {}
+        self.is_busy = False
+
+    def ask(self, names: Iterable[str]) -> None:
+        """Begins; ``done`` is readable when there is an answer for each."""
+        self.is_busy = True
+        _thread.start_new_thread(self._work, (tuple(names),))
+
+    def _work(self, names: tuple[str, ...]) -> None:
+        self._answers = {name: look_up(name) for name in names}
+        os.write(self._tell, b"\0")
+
+    def take(self) -> dict[str, LookUp | None]:
+        """What they stand for."""
+        os.read(self.done, 1)
+        self.is_busy = False
+        return self._answers
+
+
+class Watch:
+    """The program: what it is told, whom it hears, and what it has reported."""
+
+    def __init__(self, config: Path, pid_1: str) -> None:
+        self._path, self._pid_1 = config, pid_1
+        self._asked = read_json(config, PeersConfig)
+        self._told = _remembered(config.parent)
+        self._names = NamesWatch(self._told)
+        self._strangers = Strangers()
+        self._resolver = Resolver()
+        self._listeners = {listener.fileno(): listener for listener in adverts.inherited()}
+        self._next_round = time.monotonic()
+        #: When each stranger was reported last: PID 1 may have other things to do first.
+        self._reported: dict[Learned, float] = {}
+
+    @property
+    def _hold(self) -> float:
+        return HOLD_ROUNDS * self._asked.refresh + HOLD_SECONDS
+
+    def run(self) -> None:
+        """Until there is nothing to watch any more."""
+        poll = select.poll()
+        for fd in (self._resolver.done, *self._listeners):
+            poll.register(fd, select.POLLIN)
+        while self._begin_round():
+            self._say_part()
+            due = min(self._next_round, self._names.next_change(self._hold))
+            # A look-up that is not over yet wakes this up when it is.
+            wait = (self._names.next_change(self._hold) if self._resolver.is_busy else due) - time.monotonic()
+            for fd, _ in poll.poll(min(max(wait, 0.0), self._asked.refresh) * 1000 + 1):
+                if fd == self._resolver.done:
+                    self._end_round(self._resolver.take())
+                else:
+                    self._hear(self._listeners[fd])
+
+    def _begin_round(self) -> bool:
+        """Asks, if it is time to; False when a reload has found that there is nothing to watch any more."""
+        if self._resolver.is_busy or time.monotonic() < self._next_round:
+            return True
+        had_names = bool(self._asked.names)
+        try:
+            self._asked = read_json(self._path, PeersConfig)
+        except ConfigError:
+            return False
+        if self._asked.names and not had_names:
+            self._told = _remembered(self._path.parent)
+            self._names = NamesWatch(self._told)
+        self._next_round = time.monotonic() + self._asked.refresh
+        if self._asked.names:
+            self._resolver.ask(self._asked.names)
+        return True
+
+    def _end_round(self, answers: dict[str, LookUp | None]) -> None:
+        known = {name: set(addresses) for name, addresses in self._asked.names.items()}
+        spoken = {instance.name for instance in self._asked.instances}
+        for line in self._names.judge(known, answers, time.monotonic(), self._hold, spoken):
+            print(line, flush=True)
+        self._strangers.judge({peer.address for peer in read_learned(self._path.parent)}, answers)
+        gone = self._names.gone() | self._strangers.gone()
+        if self._names.reload_is_due(known) or self._strangers.gone():
+            reports.send(reports.RELOAD, " ".join(sorted(gone)), self._pid_1)
+
+    def _hear(self, listener: socket.socket) -> None:
+        now = time.monotonic()
+        for packet in adverts.packets(listener):
+            heard = adverts.heard(packet, self._asked.instances)
+            if heard is None:
+                continue
+            instance = heard.instance
+            self._names.hearing.hear(instance.name, instance.interval, now, is_goodbye=heard.is_goodbye)
+            if heard.is_goodbye:
+                continue
+            self._strangers.hear(heard.source)
+            peer = Learned(instance.name, heard.source)
+            if heard.source in instance.peers or now - self._reported.get(peer, -math.inf) < REPORT_AGAIN_SECONDS:
+                continue
+            self._reported[peer] = now
+            if peer not in read_learned(self._path.parent) and not is_here(heard.source):
+                reports.send(reports.HEARD, " ".join(peer), self._pid_1)
+
+    def _say_part(self) -> None:
+        """Tells PID 1 and the log when this node may take part and when not."""
+        self._names.pass_time(time.monotonic(), self._hold)
+        if self._names.memory != self._told:
+            gates = self._names.open_gates
+            if gates != self._told - {KNOWN}:
+                print(PART[LISTED in gates, JOINED in gates], flush=True)
+            self._told = self._names.memory
+            reports.send(reports.OPENED, " ".join(sorted(self._told)), self._pid_1)
+
+
 def main(config: str, pid_1: str) -> None:
     """Until it is stopped. ``config`` is written anew by a reload, so it is read anew each time."""
-    path = Path(config)
-    told = _remembered(path.parent)
-    watch = NamesWatch(told)
-    while True:
-        try:
-            asked = read_json(path, PeersConfig)
-        except ConfigError:
-            return  # A reload has found that there are no names any more.
-        known = {name: set(addresses) for name, addresses in asked.names.items()}
-        hold = HOLD_ROUNDS * asked.refresh + HOLD_SECONDS
-        answers = {name: look_up(name) for name in known}
-        next_round = time.monotonic() + asked.refresh
-        for line in watch.judge(known, answers, time.monotonic(), hold):
-            print(line, flush=True)
-        if watch.reload_is_due(known):
-            reports.send(reports.RELOAD, " ".join(sorted(watch.gone())), pid_1)
-        while True:
-            watch.pass_time(time.monotonic(), hold)
-            if watch.memory != told:
-                if watch.open_gates != told - {KNOWN}:
-                    print(PART[LISTED in watch.open_gates, JOINED in watch.open_gates], flush=True)
-                told = watch.memory
-                reports.send(reports.OPENED, " ".join(sorted(told)), pid_1)
-            left = min(next_round, watch.next_opening(hold)) - time.monotonic()
-            if left > 0:
-                time.sleep(left)
-            if time.monotonic() >= next_round:
-                break
+    try:
+        Watch(Path(config), pid_1).run()
+    except ConfigError:
+        return  # A reload has found that there are no unicast peers any more.
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from app.contract.errors import EXIT_FAILED, EXIT_STOPPED
 from app.contract.paths import STREAM_FD, Layout
 from app.contract.syslog import flush
+from app.host.leftovers import claim, written_down
 from app.pid1.log.unprinted_lines import print_lines
 from app.pid1.node import Node
 
@@ -30,7 +31,9 @@ def main(run_dir: str) -> int:
     os.dup2(sys.stdout.fileno(), STREAM_FD)
     # supervisord asks for a directory of temporary files, and a read-only root file system has none.
     tempfile.tempdir = run_dir
-    node = Node(Layout(Path(run_dir)))
+    layout = Layout(Path(run_dir))
+    claim({address for address, _ in written_down(layout.vips)})
+    node = Node(layout)
     node.run()
     flush()
     print_lines(STREAM_FD, node.intake.rest())

@@ -11,10 +11,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.host.leftovers import remove_leftovers, written_down
+from app.host.leftovers import claimed_by_others, remove_leftovers, written_down
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from app.contract.paths import Layout
+    from app.host.addresses import Place
 
 #: Seconds that what is left of a keepalived gets to say goodbye before it is killed.
 GOODBYE_SECONDS = 0.1
@@ -38,36 +41,44 @@ def end_hung(leader: int, layout: Layout, log: logging.Logger) -> None:
     if leader:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader, signal.SIGKILL)
-    remove_vips(layout, log)
+    remove_vips(written_down(layout.vips), log)
 
 
 def clean_up(leader: int, layout: Layout, log: logging.Logger) -> None:
     """Removes all that is left of the keepalived whose first process was ``leader``."""
-    end_group(leader)
-    remove_vips(layout, log)
+    was_left = end_group(leader)
+    places = written_down(layout.vips)
+    if not was_left:
+        # It ended by itself and has given up what it held: what is here now may be the next node's (start-first).
+        claimed = claimed_by_others()
+        places = frozenset(place for place in places if place[0] not in claimed)
+    remove_vips(places, log)
     for stale in layout.keepalived_pid_files:
         stale.unlink(missing_ok=True)
 
 
-def remove_vips(layout: Layout, log: logging.Logger) -> None:
-    """Takes every address that a keepalived of this node may have left off this host, and says so."""
+def remove_vips(places: Collection[Place], log: logging.Logger) -> None:
+    """Takes addresses that a keepalived of this node may have left off this host, and says so."""
     try:
-        for address in remove_leftovers(written_down(layout.vips)):
+        for address in remove_leftovers(places):
             log.warning("removed %s, which keepalived left behind", address)
     except (OSError, subprocess.CalledProcessError) as error:
         log.log(logging.ERROR, "cannot look for VIPs that keepalived left behind: %s", error)
 
 
-def end_group(leader: int) -> None:
-    """Ends what is left of a program whose first process has ended.
+def end_group(leader: int) -> bool:
+    """Ends what is left of a program whose first process has ended; whether anything was.
 
     keepalived's VRRP process sends priority 0 and removes its VIPs when it is asked to; only one that hangs is killed.
     """
     if not leader:
-        return  # It could not even be forked, and group 0 is our own.
+        return False  # It could not even be forked, and group 0 is our own.
     deadline = time.monotonic() + GOODBYE_SECONDS
     try:
         os.killpg(leader, signal.SIGTERM)
+    except ProcessLookupError:
+        return False
+    try:
         while os.waitpid(-leader, os.WNOHANG)[0] or time.monotonic() < deadline:
             time.sleep(0.001)
         os.killpg(leader, signal.SIGKILL)
@@ -76,4 +87,5 @@ def end_group(leader: int) -> None:
         while os.waitpid(-leader, os.WNOHANG)[0] or time.monotonic() < deadline:
             time.sleep(0.001)
     except (ProcessLookupError, ChildProcessError):
-        return  # Nothing is left.
+        pass  # It has ended now.
+    return True

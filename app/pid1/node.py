@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -9,17 +10,18 @@ from typing import TYPE_CHECKING
 
 from app.contract import reports
 from app.contract.gates import GONE_FILE, MEMORY, OPEN, SHUT
-from app.contract.programs import KEEPALIVED, LOG_FORWARDER
+from app.contract.peers_config import LEARNED_FILE, Learned, learned_text
+from app.contract.programs import KEEPALIVED, LOG_FORWARDER, PEERS
 from app.contract.syslog import flush, open_log
 from app.contract.verdict import write_atomically, write_in_place
-from app.pid1 import aftermath, policy
+from app.pid1 import aftermath, events
 from app.pid1.log.intake import Intake
-from app.pid1.sockets import bound, receive
+from app.pid1.peers import send_to
+from app.pid1.policy import Policy
+from app.pid1.sockets import bound, hear_adverts, receive
 from app.pid1.supervisor import Programs, Readable, Writable
 
 if TYPE_CHECKING:
-    import logging
-
     from app.contract.paths import Layout
 
 
@@ -33,12 +35,14 @@ class Node:
         #: Why the node has failed, if it has.
         self.failure: str | None = None
         self._open_gates(())
-        (layout.run_dir / GONE_FILE).unlink(missing_ok=True)
+        for file in (GONE_FILE, LEARNED_FILE):
+            (layout.run_dir / file).unlink(missing_ok=True)
         # The siblings report here; none of them is root.
         self._reports = bound(layout.ready_socket, mode=0o666)
         self._reports.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._programs = Programs(self.tell, self._each_round, {LOG_FORWARDER: self.intake.prepare_child})
-        self._policy = policy.Policy(
+        prepare = {LOG_FORWARDER: self.intake.prepare_child, PEERS: hear_adverts}
+        self._programs = Programs(self.tell, self._each_round, prepare)
+        self._policy = Policy(
             has_file=lambda name: (layout.run_dir / name).exists(),
             pid=self._programs.pid,
             states=lambda: aftermath.states(self._programs.pid(KEEPALIVED), layout),
@@ -53,41 +57,53 @@ class Node:
         """Until it was told to stop or a program has failed for good, and everything has stopped."""
         self._programs.until_stopped()
 
-    def tell(self, event: policy.Event) -> None:
+    def tell(self, event: events.Event) -> None:
         """Does what is to be done about ``event``."""
         for action in self._policy.decide(event, time.monotonic()):
             self._do(action)
 
-    def _do(self, action: policy.Action) -> None:
+    def _do(self, action: events.Action) -> None:  # noqa: PLR0912 - one branch for each kind of action
         match action:
-            case policy.Start(program):
+            case events.Start(program):
                 self._programs.start_program(program)
-            case policy.Restart(program):
+            case events.Restart(program):
                 self._programs.restart_program(program)
-            case policy.Stop(program):
+            case events.Stop(program):
                 self._programs.stop_program(program)
-            case policy.Log(level, text, program):
+            case events.Log(level, text, program):
                 self._log(program).log(level, "%s", text)
-            case policy.SayOpening():
+            case events.SayOpening():
                 self._say_opening()
-            case policy.TakeBack(was_killed, is_young):
+            case events.TakeBack(was_killed, is_young):
                 self.intake.forwarder_ended(was_killed=was_killed, is_young=is_young)
-            case policy.CleanUp(leader):
-                aftermath.clean_up(leader, self._layout, self._log(policy.PROGRAM))
-            case policy.EndHung():
-                aftermath.end_hung(self._programs.pid(KEEPALIVED), self._layout, self._log(policy.PROGRAM))
-            case policy.OpenGates(names):
+            case events.CleanUp(leader):
+                aftermath.clean_up(leader, self._layout, self._log(events.PROGRAM))
+            case events.EndHung():
+                aftermath.end_hung(self._programs.pid(KEEPALIVED), self._layout, self._log(events.PROGRAM))
+            case events.OpenGates(names):
                 self._open_gates(names)
-            case policy.DropPeers(addresses):
+            case events.DropPeers(addresses):
                 write_atomically(self._layout.run_dir / GONE_FILE, f"{addresses}\n")
-            case policy.EndContainer(why):
+            case events.RememberPeers(peers):
+                write_atomically(self._layout.run_dir / LEARNED_FILE, learned_text(peers))
+            case events.SendTo(peers):
+                self._send_to(peers)
+            case events.EndContainer(why):
                 self.failure = why
                 self._programs.stop_all()
+
+    def _send_to(self, peers: tuple[Learned, ...]) -> None:
+        log, conf = self._log(events.PROGRAM), self._layout.keepalived_conf
+        try:
+            for peer in send_to(self._layout, peers):
+                log.error("%s has no unicast_peer block of %s to put %s into", conf, peer.instance, peer.address)
+        except OSError as error:
+            log.log(logging.ERROR, "cannot write %s: %s", conf, error.strerror)
 
     def _each_round(self) -> None:
         flush()
         self.intake.tick()
-        self.tell(policy.Moment.TIME_PASSED)
+        self.tell(events.Moment.TIME_PASSED)
 
     def _on_report(self) -> None:
         try:
@@ -106,7 +122,7 @@ class Node:
         # Not splitlines: it breaks at more than the end of a line.
         for line in self._layout.opening.read_text(encoding="utf-8").removesuffix("\n").split("\n"):
             level, _, message = line.partition(" ")
-            self._log(policy.PROGRAM).log(int(level), "%s", message)
+            self._log(events.PROGRAM).log(int(level), "%s", message)
         self._layout.opening.unlink()
 
     def _open_gates(self, names: tuple[str, ...]) -> None:

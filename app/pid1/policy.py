@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from app.contract import reports
@@ -23,11 +21,36 @@ from app.contract.programs import (
     RELOAD,
     TRY_AGAIN,
 )
+from app.pid1.events import (
+    Action,
+    Broken,
+    CleanUp,
+    DropPeers,
+    EndContainer,
+    Ended,
+    EndHung,
+    Event,
+    GivenUp,
+    Log,
+    Moment,
+    OpenGates,
+    Printed,
+    RememberPeers,
+    Restart,
+    Running,
+    SayOpening,
+    SendTo,
+    Start,
+    Started,
+    Stop,
+    TakeBack,
+)
+from app.pid1.peers import Learning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PROGRAM = "ka"
+
 #: Seconds between two attempts to start a log forwarder that supervisord has given up.
 FORWARDER_RETRY_SECONDS = 10.0
 
@@ -39,131 +62,6 @@ HUNG_SECONDS = 3.0
 
 #: How rsyslogd ends its complaints when there are many.
 _NO_WORDS = re.compile(r"max number of error messages|Consider adjusting|errorMessagesToStderr|if you want more")
-
-
-@dataclass(frozen=True)
-class _OfProgram:
-    program: str
-
-
-class Started(_OfProgram):
-    """supervisord is about to start ``program``."""
-
-
-class Running(_OfProgram):
-    """It has been up for the time that supervisord.conf asks for."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """It has ended, or could not even be forked: then ``leader``, the process that led its group, is 0, and ``why``
-    says why. ``is_orderly``: it was stopped, or ended as it should."""
-
-    program: str
-    leader: int
-    is_orderly: bool = False
-    why: str | None = None
-
-
-class GivenUp(_OfProgram):
-    """supervisord does not try to start it any more."""
-
-
-@dataclass(frozen=True)
-class Printed:
-    """It printed ``line``, whose message is ``words``; ``is_complaint``: on standard error."""
-
-    program: str
-    line: str
-    words: str
-    is_complaint: bool = False
-
-
-@dataclass(frozen=True)
-class Broken:
-    """supervisord has raised an error."""
-
-    why: str
-    trace: str
-
-
-class Moment(Enum):
-    """The operator wants a reload (SIGHUP); the node was told to stop; at least once a second."""
-
-    HUNG_UP, STOPPING, TIME_PASSED = range(3)
-
-
-Event = Started | Running | Ended | GivenUp | Printed | Broken | Moment | reports.Report
-
-
-class Start(_OfProgram):
-    """Start ``program``."""
-
-
-class Restart(_OfProgram):
-    """Ask it to end; supervisord starts it again."""
-
-
-class Stop(_OfProgram):
-    """Stop it, and leave it so."""
-
-
-@dataclass(frozen=True)
-class Log:
-    """Log ``text`` at ``level`` (of logging) in the name of ``program``."""
-
-    level: int
-    text: str
-    program: str = PROGRAM
-
-
-@dataclass(frozen=True)
-class SayOpening:
-    """Log what ``ka run`` had to say before there was a log."""
-
-
-@dataclass(frozen=True)
-class TakeBack:
-    """Take the lines back that the log forwarder had and did not get rid of; ``is_young``: perhaps none of them."""
-
-    was_killed: bool
-    is_young: bool
-
-
-@dataclass(frozen=True)
-class CleanUp:
-    """End what is left of keepalived's process group, and remove the VIPs and pid files that it left."""
-
-    leader: int
-
-
-@dataclass(frozen=True)
-class EndHung:
-    """Kill keepalived, which does nothing any more, and remove its VIPs: it says no goodbye and removes nothing."""
-
-
-@dataclass(frozen=True)
-class OpenGates:
-    """Let this node take part so far."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class DropPeers:
-    """Leave to the next reload which addresses it is to drop."""
-
-    addresses: str
-
-
-@dataclass(frozen=True)
-class EndContainer:
-    """Stop everything, then end with a status that makes the container's restart policy act."""
-
-    why: str
-
-
-Action = Start | Restart | Stop | Log | SayOpening | TakeBack | CleanUp | EndHung | OpenGates | DropPeers | EndContainer
 
 
 class Policy:
@@ -190,6 +88,7 @@ class Policy:
         #: Since when the log forwarder has been ready.
         self._ready_at: float | None = None
         self._failure: str | None = None
+        self._learning = Learning()
 
     def decide(self, event: Event, now: float) -> list[Action]:
         """What to do about ``event``, in this order, at ``now`` (monotonic seconds)."""
@@ -257,12 +156,29 @@ class Policy:
             yield OpenGates(tuple(report.text.split()))
         elif report.kind == reports.RELOAD:
             yield DropPeers(report.text)
+            if self._learning.forget(report.text.split()):
+                yield RememberPeers(self._learning.peers)
             self._reload_is_due = True
             yield from self._reload_if_due()
         elif report.kind == reports.CHANGED:
             for name in report.text.split():
                 if name in BY_NAME:
                     yield from self._file_changed(name)
+        elif report.kind == reports.HEARD:
+            self._learning.hear(report.text)
+            yield from self._learn_if_due(now)
+
+    def _learn_if_due(self, now: float) -> Iterator[Action]:
+        new = self._learning.due(now)
+        if not new:
+            return
+        yield RememberPeers(self._learning.peers)
+        yield SendTo(new)
+        for peer in new:
+            what = f"{peer.instance}: {peer.address} sends adverts and is no peer of this node"
+            yield Log(logging.WARNING, f"{what}: sending to it from now on")
+        # A reload that runs now may have read the old list; the next one writes it once more.
+        self._reload_is_due |= RELOAD in self._alive
 
     def _start_the_rest(self) -> Iterator[Action]:
         """What waited for the log. Again and again does no harm."""
@@ -308,6 +224,7 @@ class Policy:
             self._forwarder_due = None
             if not self._is_stopping:
                 yield Start(LOG_FORWARDER)
+        yield from self._learn_if_due(now)
         yield from self._reload_if_due()
 
     def _give_up(self, why: str, now: float) -> Iterator[Action]:

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supervisor import events, loggers
@@ -22,8 +23,9 @@ from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 
 from app.contract.paths import SUPERVISORD_CONF
+from app.contract.programs import PROGRAMS, Program
 from app.contract.syslog import open_log
-from app.pid1.policy import Broken, Ended, Event, GivenUp, Moment, Printed, Running, Started
+from app.pid1.events import Broken, Ended, Event, GivenUp, Moment, Printed, Running, Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,6 +110,17 @@ class Writable(Readable):
 #: Its words for what failed before a program was executed, and the line that says no more than the one before it.
 _ITS_WORD, _SAYS_NOTHING = "supervisor: ", "supervisor: child process was not spawned"
 
+#: What the kernel takes at most.
+_OOM_SCORE_MAX = 1000
+
+
+def _offer_to_the_oom_killer(more: int) -> None:
+    """Has the kernel end this process sooner than PID 1; raising the score needs no privilege."""
+    score = Path("/proc/self/oom_score_adj")
+    with contextlib.suppress(OSError):  # it is no reason not to run
+        score.write_text(str(min(int(score.read_text(encoding="ascii")) + more, _OOM_SCORE_MAX)), encoding="ascii")
+
+
 _ENDED = (events.ProcessStateExitedEvent, events.ProcessStateBackoffEvent, events.ProcessStateStoppedEvent)
 
 
@@ -172,8 +185,8 @@ class Programs(Supervisor):  # type: ignore[misc]  # supervisor has no types
 
     def runforever(self) -> None:
         """supervisord's loop. Raises asyncore.ExitNow when everything has stopped."""
-        for name, prepare in self._prepare.items():
-            self._prepare_child(name, prepare)
+        for program in PROGRAMS:
+            self._prepare_child(program)
         # A signal that comes while the loop polls is only looked at when the poll ends: this byte ends it.
         for end in (self._wake_up, self._woken):
             end.setblocking(False)
@@ -193,14 +206,17 @@ class Programs(Supervisor):  # type: ignore[misc]  # supervisor has no types
             self._tell(Broken(repr(error), traceback.format_exc().rstrip()))
             super().runforever()
 
-    def _prepare_child(self, name: str, prepare: Callable[[], None]) -> None:
+    def _prepare_child(self, program: Program) -> None:
         # supervisord has no other place for it.
-        process = self._process(name)
+        process = self._process(program.name)
         prepare_fds = process._prepare_child_fds
+        prepare = self._prepare.get(program.name)
 
         def prepare_more() -> None:
             prepare_fds()
-            prepare()
+            _offer_to_the_oom_killer(program.oom_score)
+            if prepare:
+                prepare()
 
         process._prepare_child_fds = prepare_more
 

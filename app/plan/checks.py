@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from app.plan.model import HttpCheck, PlannedCheck, ScriptCheck
 
 if TYPE_CHECKING:
+    from app.host.files import Files
     from app.settings import Settings
     from app.settings.instance import InstanceSettings
 
 
-def planned_check(asked: InstanceSettings, settings: Settings, checks: list[PlannedCheck]) -> PlannedCheck | None:
+def planned_check(
+    asked: InstanceSettings, settings: Settings, files: Files, checks: list[PlannedCheck]
+) -> PlannedCheck | None:
     """The check of an instance: one of ``checks``, or a new one, which is added to them; None when it asks for none."""
     said = asked.checks
     interval = said.check_interval
@@ -30,7 +33,8 @@ def planned_check(asked: InstanceSettings, settings: Settings, checks: list[Plan
                 headers=said.check_headers,
                 body=said.check_body,
                 follows=said.check_follow,
-                ca_file=said.check_ca_file,
+                # Whatever words are between the certificates.
+                ca=files.text(said.check_ca_file, "latin-1") if said.check_ca_file else None,
                 is_insecure=said.check_insecure,
             )
         if said.override_check:

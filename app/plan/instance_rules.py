@@ -5,6 +5,7 @@ Each rule is a generator of problems; app.plan.rules asks them all.
 
 from __future__ import annotations
 
+import ssl
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -190,6 +191,14 @@ def _tls_fits(asked: InstanceSettings, _settings: Settings, host: Host) -> Itera
         yield Problem(variable, f"cannot be set together with {other} true; leave one of them out")
     elif ca_file is not None and (why := host.files.unreadable(ca_file)):
         yield Problem(variable, f"cannot be {ca_file}: {why}; it must be a file that can be read")
+    elif ca_file is not None:
+        try:
+            host.files.use_bundle(ca_file)
+        except OSError as error:
+            said = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+            yield Problem(
+                variable, f"cannot be {ca_file}: {said}; it must be certificates in PEM form that root can read"
+            )
 
 
 def _header_fits(asked: InstanceSettings, _settings: Settings, _host: Host) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from app.plan.model import (
     SCRIPT_ACCOUNTS,
     Instance,
     MovingAddress,
+    OwnText,
     Plan,
     PlannedCheck,
     SyncGroup,
@@ -24,26 +26,35 @@ from app.plan.priority import AUTO, asked_priority, preempts, priority_of
 from app.settings.vrrp import DEFAULT_VRID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from app.contract.peers_config import Learned
     from app.host.addresses import Place
     from app.host.files import Files
     from app.host.machine import Account, Host
     from app.settings import Settings
     from app.settings.addresses import Vip
     from app.settings.instance import InstanceSettings
-    from app.settings.routes import Route
+    from app.settings.routes import IPAddress, Route
 
 
-def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = ()) -> Plan:
-    """The plan for ``host``. Both must have passed app.plan.rules: nothing is checked twice."""
+def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = (), learned: Iterable[Learned] = ()) -> Plan:
+    """The plan for ``host``. Both must have passed app.plan.rules: nothing is checked twice.
+
+    ``learned``: peers that are not listed, but heard.
+    """
     siblings = host.accounts.get(OWN_ACCOUNT) or host.accounts[FALLBACK_ACCOUNT]
     script_user = _script_user(settings, host, siblings)
     places, node = settings.places, settings.node
     said = dict.fromkeys(warnings)
     checks: list[PlannedCheck] = []
-    instances = {asked.name: tuple(_instances(asked, settings, host, checks, said)) for asked in settings.instances}
+    heard: dict[str, list[IPAddress]] = {}
+    for peer in learned:
+        heard.setdefault(peer.instance, []).append(ipaddress.ip_address(peer.address))
+    instances = {
+        asked.name: tuple(_instances(asked, settings, host, checks, said, heard=heard)) for asked in settings.instances
+    }
     if not checks and any(asked.checks.check_weight for asked in settings.instances):
         said["KA_CHECK_WEIGHT: does nothing without a check; set KA_ENABLE_CHECK, or leave it out"] = None
     log = log_plan(settings.logs, host.files, places.run_dir)
@@ -68,7 +79,7 @@ def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = ()) -> P
         notify_url=settings.hooks.notify_url,
         run_dir=places.run_dir,
         data_dir=places.data_dir,
-        conf_d_digest=_digest(host.files, places.data_dir / "conf.d"),
+        own_text=_own_text(host.files, places.data_dir / "conf.d"),
         # Where nothing is mounted nobody can put the file, and nobody need look for it.
         maintenance=places.data_dir / MAINTENANCE if host.files.is_directory(places.data_dir) else None,
         siblings=siblings,
@@ -149,6 +160,8 @@ def _instances(
     host: Host,
     checks: list[PlannedCheck],
     said: dict[str, None],
+    *,
+    heard: Mapping[str, Iterable[IPAddress]],
 ) -> Iterator[Instance]:
     link = carrier(asked, host)
     if link is None:
@@ -167,7 +180,7 @@ def _instances(
         for vips, in_adverts in ((asked.addresses.include, True), (asked.addresses.exclude, False))
         for vip in vips
     ]
-    check = planned_check(asked, settings, checks)
+    check = planned_check(asked, settings, host.files, checks)
     over = transports(asked, host)
     priority, reason = priority_of(asked, settings, host)
     is_auto = asked_priority(asked, settings, host) == AUTO
@@ -178,7 +191,8 @@ def _instances(
         elif vrrp.auth_pass is not None and version == 3:
             sentence = f"is not used over IPv{transport}, VRRP version 3 has no passwords"
             said[f"{asked.variable('KA_AUTH_PASS')}: {sentence}"] = None
-        peering = peering_of(asked, host, transport, is_auto=is_auto)
+        name = asked.name if len(over) == 1 else f"{asked.name}-ipv{transport}"
+        peering = peering_of(asked, host, transport, is_auto=is_auto, learned=tuple(heard.get(name, ())))
         listed = asked.peers.unicast_peers
         if listed and not peering.others and not any(isinstance(peer, str) for peer in listed):
             sentence = "lists no node but this one, so nobody gets its adverts and every node becomes master"
@@ -186,7 +200,7 @@ def _instances(
         # An instance carries one family in its adverts; a family without a transport goes along with the first.
         mine = {transport} if transport != over[0] else {4, 6} - set(over[1:])
         yield Instance(
-            name=asked.name if len(over) == 1 else f"{asked.name}-ipv{transport}",
+            name=name,
             link=link,
             version=version,
             vrid=vrrp.vrid or DEFAULT_VRID,
@@ -211,13 +225,13 @@ def _instances(
         )
 
 
-def _digest(files: Files, directory: Path) -> str | None:
-    """A short digest of the keepalived text in ``directory``, for a reload to see a change in it; None without any."""
-    found = files.listed(directory, "*.conf")
+def _own_text(files: Files, directory: Path) -> OwnText | None:
+    """The keepalived text in ``directory``; None without any."""
+    found = tuple((path.name, files.text(path)) for path in files.listed(directory, "*.conf"))
     if not found:
         return None
-    content = b"".join(path.name.encode() + b"\0" + files.content(path) for path in found)
-    return hashlib.sha256(content).hexdigest()[:12]
+    content = "".join(f"{name}\0{text}" for name, text in found)
+    return OwnText(hashlib.sha256(content.encode()).hexdigest()[:12], found)
 
 
 def _with_link(route: Route, link: str) -> Route:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -123,8 +124,13 @@ class HttpCheck(PlannedCheck):
     headers: tuple[tuple[str, str], ...]
     body: str | None
     follows: bool
-    ca_file: Path | None
+    ca: str | None
     is_insecure: bool
+
+    @property
+    def ca_path(self) -> str | None:
+        """Where its certificates lie in the run directory. It changes with them."""
+        return None if self.ca is None else f"ca/{hashlib.sha256(self.ca.encode()).hexdigest()[:12]}.pem"
 
     @property
     def up(self) -> int:
@@ -145,6 +151,14 @@ class ScriptCheck(PlannedCheck):
 
 
 @dataclass(frozen=True)
+class OwnText:
+    """The operator's own keepalived text: the files by their names, and a short digest of them."""
+
+    digest: str
+    files: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that is rendered and run on this host."""
 
@@ -158,7 +172,7 @@ class Plan:
     notify_url: SecretStr | None
     run_dir: Path
     data_dir: Path
-    conf_d_digest: str | None
+    own_text: OwnText | None
     maintenance: Path | None
     siblings: Account
     script_user: Account
@@ -191,6 +205,11 @@ class Plan:
     def tracked(self) -> tuple[tuple[str, ...], ...]:
         """What instances track without a weight, each set of files once."""
         return tuple(dict.fromkeys(instance.tracked for instance in self.instances))
+
+    @property
+    def unicast(self) -> tuple[Instance, ...]:
+        """The instances that speak by unicast."""
+        return tuple(instance for instance in self.instances if instance.peering.receivers)
 
     @property
     def gates(self) -> tuple[str, ...]:

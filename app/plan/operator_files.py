@@ -8,7 +8,7 @@ from jinja2 import Environment, TemplateSyntaxError
 
 from app.contract.errors import Problem
 from app.host.files import NO_SUCH_FILE
-from app.plan.keepalived_text import block_depths
+from app.plan.keepalived_text import block_depths, blocks_of_others
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -27,6 +27,9 @@ def own_text_is_usable(settings: Settings, host: Host) -> Iterator[Problem]:
             continue
         if host.files.is_executable(path):
             yield Problem(str(path), f"is executable, which makes keepalived skip it; chmod a-x {path}")
+        for block in blocks_of_others(text):
+            sentence = f"cannot have {block}, only VRRP runs here; it must be blocks of VRRP alone"
+            yield Problem(str(path), sentence)
         depth = block_depths(text)[-1]
         if depth:
             wrong = "ends too early, a brace is never closed" if depth > 0 else "closes a brace that was never opened"

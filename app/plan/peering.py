@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from app.settings.instance import InstanceSettings
     from app.settings.routes import IPAddress
 
-#: Where a node sends its adverts that has no peer now, by IP version: the loopback, and a group that never leaves the
-#: machine. keepalived takes no unicast instance without a peer, and when one that was multicast becomes unicast it
-#: starts that one anew: the first peer to come would cost the VIP.
-NOBODY: dict[int, IPAddress] = {4: ipaddress.IPv4Address("127.0.0.1"), 6: ipaddress.IPv6Address("ff01::1")}
+#: Where a node sends its adverts that has no peer now, by IP version: VRRP's own group, which nobody listens to who
+#: speaks by unicast. keepalived takes no unicast instance without a peer, and when one that was multicast becomes
+#: unicast it starts that one anew: the first peer to come would cost the VIP. What was sent to the loopback never left
+#: the machine, and a firewall that drops it there (Kubernetes has one) made keepalived complain of every advert.
+NOBODY: dict[int, IPAddress] = {4: ipaddress.IPv4Address("224.0.0.18"), 6: ipaddress.IPv6Address("ff02::12")}
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,14 @@ class Peering:
 
 
 def listed(asked: InstanceSettings, host: Host, version: int) -> tuple[IPAddress, ...]:
-    """The addresses of one IP version that KA_UNICAST_PEERS comes to, this host's own among them, sorted."""
+    """The addresses of one IP version that KA_UNICAST_PEERS comes to, this host's own among them, sorted.
+
+    A VIP is none of them: a name may stand for it too, and it is another node's in a moment.
+    """
     found: set[IPAddress] = set()
     for peer in asked.peers.unicast_peers:
         found.update(host.names.get(peer, ()) if isinstance(peer, str) else (peer,))
+    found -= {vip.address for vip in (*asked.addresses.include, *asked.addresses.exclude)}
     return tuple(sorted((address for address in found if address.version == version), key=int))
 
 
@@ -50,14 +55,18 @@ def source_of(asked: InstanceSettings, host: Host, version: int) -> IPAddress | 
     return next(iter(own), None) or next((host.sources[peer] for peer in everyone if peer in host.sources), None)
 
 
-def peering_of(asked: InstanceSettings, host: Host, version: int, *, is_auto: bool) -> Peering:
+def peering_of(
+    asked: InstanceSettings, host: Host, version: int, *, is_auto: bool, learned: tuple[IPAddress, ...] = ()
+) -> Peering:
     """The peers over one IP version; this host's own addresses are not among them.
 
-    ``is_auto``: the priority comes from the list, so this node must be on it.
+    ``is_auto``: the priority comes from the list, so this node must be on it. ``learned``: more peers, whose adverts
+    were heard.
     """
     if not asked.peers.unicast_peers:
         return Peering()
-    others = tuple(address for address in listed(asked, host, version) if address not in host.own_addresses)
+    everyone = dict.fromkeys((*listed(asked, host, version), *learned))
+    others = tuple(address for address in everyone if address not in host.own_addresses)
     # What all know by heart nobody has to learn first.
     is_known = any(peer in host.own_addresses for peer in asked.peers.unicast_peers if not isinstance(peer, str))
     has_names = any(isinstance(peer, str) for peer in asked.peers.unicast_peers)

@@ -138,6 +138,34 @@ def test_no_address_of_a_killed_node_outlives_the_next_start(
     assert first.addresses() == before
 
 
+@pytest.mark.parametrize("wrong", [{"KA_PRIORITY": "300"}, {"KA_INCLUDE": "198.51.100.300"}], ids=["priority", "VIP"])
+def test_no_address_of_a_killed_node_stays_when_a_variable_is_wrong(
+    engine: Engine, machines: tuple[Machine, Machine], wrong: dict[str, str]
+) -> None:
+    """keepalived's mark is enough where the environment does not even say which VIP it is."""
+    first, _ = machines
+    before = first.addresses()
+    killed = first.node("n1", COMMON | HIGH)
+    engine.wait_holder(VIP, first)
+    killed.kill()
+    killed.wait_end()
+    assert first.addresses() == before | {f"{VIP}/24"}
+    anew = first.node("n1-anew", COMMON | HIGH | wrong)
+    assert anew.wait_end() == 78
+    anew.log.wait_for(f"removed {VIP}/24 dev .*which an earlier run left behind")
+    assert first.addresses() == before
+
+
+def test_a_machines_own_address_is_no_vip(machines: tuple[Machine, Machine]) -> None:
+    first, _ = machines
+    before = first.addresses()
+    (own,) = (address for address in before if address.startswith("198.51.100."))
+    node = first.node("n1", COMMON | HIGH | {"KA_INCLUDE": own})
+    assert node.wait_end() == 78
+    node.log.wait_for(f"KA_INCLUDE: cannot be {own.partition('/')[0]}, which is this machine's own address on eth0")
+    assert first.addresses() == before
+
+
 def test_address_that_somebody_configured_stays(engine: Engine, machines: tuple[Machine, Machine]) -> None:
     """Only what keepalived marked as its own is ever taken for a leftover."""
     first, _ = machines

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from app.peers.watch import HOLD_ROUNDS, HOLD_SECONDS
+from app.peers.rule import HOLD_ROUNDS, HOLD_SECONDS
 from lab import LIMIT_SECONDS, LabError, wait_until
 from lab.namespace import inside
 from lab.pair import VIP, wait_state
@@ -45,11 +45,13 @@ class NameServer:
 
     def __init__(self, host: Host, directory: Path) -> None:
         self.host = host
-        self._records = directory / "dns-records"
-        self._resolver = directory / "resolv.conf"
+        self._records = directory / f"{host.name}-records"
+        self._resolver = directory / f"{host.name}-resolv.conf"
         self._resolver.write_text(f"nameserver {host.ipv4}\noptions timeout:1 attempts:1\n", encoding="ascii")
         self._resolver.chmod(0o644)
         self._records.write_text("", encoding="ascii")
+        #: Other names than NAME, and the address of each; they count with the next answer that is changed.
+        self.others: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -91,7 +93,11 @@ class NameServer:
     def say(self, *hosts: Host, ipv6: bool = False) -> None:
         """NAME stands for these hosts from now on."""
         addresses = [host.ipv6 if ipv6 else host.ipv4 for host in hosts]
-        self._records.write_text("".join(f"{address} {NAME}\n" for address in addresses), encoding="ascii")
+        lines = [
+            *(f"{address} {NAME}\n" for address in addresses),
+            *(f"{its} {name}\n" for name, its in self.others.items()),
+        ]
+        self._records.write_text("".join(lines), encoding="ascii")
         if self._process is not None:
             self._process.send_signal(signal.SIGHUP)
             self._await(set(addresses))

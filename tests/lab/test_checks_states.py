@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from signal import SIGKILL
 from typing import TYPE_CHECKING, Any
 
 from lab import wait_until
-from lab.pair import ENVIRONMENT, HTTP_CHECKER, VIP, ka, make_pair, start_pair
+from lab.pair import ENVIRONMENT, HTTP_CHECKER, NO_CHECK, VIP, ka, make_pair, start_pair
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,3 +140,57 @@ def test_a_killed_checker_neither_flaps_nor_forgets(lab: Lab) -> None:
     pair.n1.signal(HTTP_CHECKER, SIGKILL)
     pair.wait_moved(pair.n2, failed)
     pair.n1.log.wait_for("http-checker.*: DOWN after 2 failures: answered 500", since=mark)
+
+
+def test_a_checker_that_starts_again_may_wait_for_its_first_answer(lab: Lab) -> None:
+    """With a time-out above three intervals: nobody is out while the service may still answer in time."""
+    pair = start_pair(lab, KA_CHECK_TIMEOUT="20", KA_LOG_LEVEL="debug")
+    pair.services["n1"].hang()
+    mark = pair.n1.log.mark()
+    pair.n1.signal(HTTP_CHECKER, SIGKILL)
+    pair.n1.log.wait_for("http-checker.*the last verdict was up", since=mark)
+    asked = time.monotonic()
+    wait_until(lambda: time.monotonic() - asked > 5, "five seconds without an answer")
+    pair.services["n1"].answer(200)
+    pair.n1.log.wait_for("success: http-checker entered RUNNING state", since=mark)
+    assert [event.added for event in lab.timeline(VIP) if event.node == "n1"] == [True]
+
+
+def test_a_maintenance_file_where_only_root_may_look(lab: Lab, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    pair = make_pair(lab)
+    pair.n1.start({**ENVIRONMENT, "KA_PRIORITY": "254"}, data=data)
+    pair.n2.start({**ENVIRONMENT, "KA_PRIORITY": "253"})
+    lab.wait_holder(VIP, pair.n1)
+    put = time.time()
+    (data / "maintenance").touch()
+    pair.wait_moved(pair.n2, put)
+    removed = time.time()
+    (data / "maintenance").unlink()
+    pair.wait_moved(pair.n1, removed)
+
+
+def test_a_file_system_that_hangs_ends_no_node(lab: Lab, tmp_path: Path) -> None:
+    """A FUSE file system that nobody answers for, in the place of a network file system whose server is away."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    node = lab.add_node("n1")
+    environ = {**ENVIRONMENT, **NO_CHECK, "KA_PRIORITY": "254"}
+    node.start({name: text for name, text in environ.items() if text}, data=data)
+    lab.wait_holder(VIP, node)
+    node.log.wait_for(r"VRRP_Script\(maintenance\) succeeded")
+    inside = ["nsenter", "--target", str(node.pid), "--mount"]
+    with open("/dev/fuse", "r+b", buffering=0) as fuse:  # noqa: PTH123 - its descriptor is what is wanted
+        options = f"fd={fuse.fileno()},rootmode=40755,user_id=0,group_id=0,allow_other"
+        mount = [*inside, "mount", "-i", "-t", "fuse", "-o", options, "none", "/ka-data"]
+        subprocess.run(mount, pass_fds=(fuse.fileno(),), check=True)
+        node.log.wait_for(
+            "maintenance.*does not say whether it is there, its file system hangs; the last answer counts"
+        )
+        hung = time.monotonic()
+        wait_until(lambda: time.monotonic() - hung > 5, "five seconds without an answer")
+        assert len(node.processes("checks/maintenance")) <= 2
+    # Its end is closed: each look that waits comes back.
+    node.log.wait_for("maintenance.*can be looked for again")
+    assert [event.added for event in lab.timeline(VIP)] == [True]

@@ -117,3 +117,13 @@ def test_an_http_checker_that_hangs_takes_its_node_out_until_it_goes_on(lab: Lab
     going_on = time.time()
     pair.n1.signal(HTTP_CHECKER, SIGCONT)
     pair.wait_moved(pair.n1, going_on)
+
+
+def test_memory_that_runs_out_takes_the_dispensable_first(lab: Lab) -> None:
+    pair = start_pair(lab)
+    own = int(pair.n1.read("proc/1/oom_score_adj"))
+    scores = {
+        pattern: Path(f"/proc/{pair.n1.processes(pattern)[0]}/oom_score_adj").read_text(encoding="ascii")
+        for pattern in (KEEPALIVED, GUARD, HTTP_CHECKER, LOG_FORWARDER)
+    }
+    assert [int(score) - own for score in scores.values()] == [0, 200, 300, 400]

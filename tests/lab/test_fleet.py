@@ -84,7 +84,7 @@ def test_a_node_takes_part_only_while_the_others_know_of_it(fleet: Fleet) -> Non
     fleet.names.say(n1)
     fleet.start(n1)
     assert fleet.master() is n1
-    wait_peers(n1, "127.0.0.1")
+    wait_peers(n1, "224.0.0.18")
 
     # The second one is not listed yet. It would hear nobody: it must not become master, however long that takes.
     fleet.start(n2)
@@ -102,7 +102,7 @@ def test_a_node_takes_part_only_while_the_others_know_of_it(fleet: Fleet) -> Non
     fleet.names.say(n1)
     n2.log.wait_for("it takes no part", since=mark)
     wait_state(n2, "FAULT")
-    wait_peers(n1, "127.0.0.1")
+    wait_peers(n1, "224.0.0.18")
     assert [span.node for span in fleet.spans()] == ["n1"]
 
     # It is listed again, and takes over when it should.
@@ -139,7 +139,7 @@ def test_a_name_server_that_fails_changes_nothing(fleet: Fleet) -> None:
     # Nor does it matter that the watch of the peers itself is started again; the log may fold its second complaint.
     mark = n2.log.mark()
     n2.signal(r"app\.peers\.watch", SIGTERM)
-    n2.log.wait_for("has no answer", since=mark, timeout=30)
+    n2.log.wait_for("has no answer", since=mark)
     assert sum("has no answer" in line.text for line in n1.log.lines) == 1
     fleet.names.start()
     n1.log.wait_for(f"dns:{NAME} answers again")
@@ -158,7 +158,7 @@ def test_ipv6_peers_by_name(fleet: Fleet) -> None:
     fleet.names.say(n1, n2, ipv6=True)
     fleet.start(n2)
     fleet.wait_part(n2)
-    advert = adverts.wait_advert(n1)
+    advert = adverts.wait_advert(n1, since=(known := time.time()))
     assert (advert.source, advert.destination, advert.version) == (n1.ipv6, n2.ipv6, 3)
     assert advert.priority == 254
     stopped = time.time()
@@ -167,7 +167,7 @@ def test_ipv6_peers_by_name(fleet: Fleet) -> None:
     assert [(event.node, event.added) for event in fleet.lab.timeline(VIP6)] == [
         *(("n1", True), ("n1", False), ("n2", True))
     ]
-    assert not any(advert.destination == "ff02::12" for advert in adverts.adverts)
+    assert not any(advert.destination == "ff02::12" for advert in adverts.adverts if advert.time >= known)
 
 
 @pytest.mark.parametrize("fleet", [2], indirect=True)

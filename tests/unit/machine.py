@@ -14,9 +14,10 @@ from app.render import render
 from app.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from app.contract.errors import Problem
+    from app.contract.peers_config import Learned
     from app.plan.model import Plan
 
 
@@ -117,13 +118,13 @@ def problems_of(environ: Mapping[str, str], host: Host = HOST) -> list[Problem]:
     return [*loaded.problems, *problems(loaded.settings, host)]
 
 
-def plan_of(environ: Mapping[str, str], host: Host = HOST) -> Plan:
+def plan_of(environ: Mapping[str, str], host: Host = HOST, learned: Iterable[Learned] = ()) -> Plan:
     """The plan that ``environ`` makes. Raises ConfigError."""
     found = problems_of(environ, host)
     if found:
         raise ConfigError(*found)
     loaded = load(environ)
-    return make_plan(loaded.settings, host, loaded.warnings)
+    return make_plan(loaded.settings, host, loaded.warnings, learned)
 
 
 def rendered(plan: Plan, path: str) -> str:

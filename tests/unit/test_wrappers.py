@@ -45,11 +45,11 @@ class TestWatchdog:
         return tmp_path / "verdicts" / "heartbeat"
 
     def test_fresh(self, wrapper: Path, heartbeat: Path) -> None:
-        Heartbeat(heartbeat.parent, interval=10).beat()
+        Heartbeat(heartbeat.parent, interval=10, timeout=10).beat()
         assert dash(wrapper) == 0
 
     def test_stale(self, wrapper: Path, heartbeat: Path) -> None:
-        Heartbeat(heartbeat.parent, interval=-1).beat()  # good for one second, the least that there is
+        Heartbeat(heartbeat.parent, interval=-1, timeout=-1).beat()  # good for one second, the least that there is
         deadline = int(heartbeat.read_text())
         heartbeat.write_text(f"{deadline - 101}\n")
         assert dash(wrapper) != 0
@@ -67,7 +67,7 @@ class TestWatchdog:
 
     def test_a_number_with_leading_zeros_is_decimal(self, wrapper: Path, heartbeat: Path) -> None:
         """An uptime below ten seconds has some: 0.05 becomes 005, and 0.09 would be no octal number at all."""
-        Heartbeat(heartbeat.parent, interval=10).beat()
+        Heartbeat(heartbeat.parent, interval=10, timeout=10).beat()
         heartbeat.write_text("000" + heartbeat.read_text())
         assert dash(wrapper) == 0
 

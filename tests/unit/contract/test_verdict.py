@@ -117,16 +117,21 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "other").read_text() == "theirs"
 
 
-@pytest.mark.parametrize(("interval", "good_for"), [(2.0, 600), (0.5, 150), (0.1, 100), (30, 9000)])
-def test_a_heartbeat_is_good_for_three_intervals_but_a_second(tmp_path: Path, interval: float, good_for: int) -> None:
+@pytest.mark.parametrize(
+    ("interval", "timeout", "good_for"),
+    [(2.0, 2.0, 600), (0.5, 0.5, 150), (0.1, 0.1, 100), (30, 1, 9000), (2.0, 2.5, 600), (2.0, 10, 1300)],
+)
+def test_a_heartbeat_is_good_for_three_intervals_a_second_and_a_first_answer(
+    tmp_path: Path, interval: float, timeout: float, good_for: int
+) -> None:
     uptime = tmp_path / "uptime"
     uptime.write_text("1234.56 4321.00\n")
-    Heartbeat(tmp_path, interval, uptime=uptime).beat()
+    Heartbeat(tmp_path, interval, timeout, uptime=uptime).beat()
     assert (tmp_path / "heartbeat").read_text() == f"{123456 + good_for:014d}\n"
 
 
 def test_the_heartbeat_counts_as_the_watchdog_does(tmp_path: Path) -> None:
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
-    Heartbeat(tmp_path, 2.0).beat()
+    Heartbeat(tmp_path, 2.0, 2.0).beat()
     good_until = int((tmp_path / "heartbeat").read_text()) / 100
     assert before + 6 - 0.011 <= good_until <= time.clock_gettime(time.CLOCK_BOOTTIME) + 6

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from app.host import leftovers
 from app.host.addresses import Held
-from app.host.leftovers import Swept, has_vrrp_socket, remove_leftovers, sweep, written_down
+from app.host.leftovers import (
+    Swept,
+    claim,
+    claimed_by_others,
+    claims_in,
+    has_vrrp_socket,
+    remove_leftovers,
+    sweep,
+    written_down,
+)
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from app.host.machine import IPAddress
+    from tests.unit.conftest import Network
 
 PLANNED = Held(ipaddress.ip_address("203.0.113.10"), 32, "eth0", is_marked=False)
 STALE = Held(ipaddress.ip_address("203.0.113.11"), 24, "eth0", is_marked=True)
@@ -71,6 +83,33 @@ def test_after_a_death_only_the_nodes_own_are_removed(monkeypatch: pytest.Monkey
     assert remove_leftovers([PLANNED.place, *elsewhere]) == [PLANNED]
     assert machine.removed == [PLANNED]
     assert remove_leftovers([]) == []
+
+
+def test_claims_are_known_by_their_protocol() -> None:
+    ours = "   2: 0A7100CB:00FF 00000000:0000"
+    ours_6 = "   1: B80D0120000000000000000010000000:00FF 00000000000000000000000000000000:0000"
+    table = HEAD + "".join(line + TAIL for line in (ours, ours_6, "  26: 120000E0:0070 00000000:0000"))
+    vips = [PLANNED.address, ipaddress.ip_address("2001:db8::10")]
+    assert list(claims_in(table)) == [(vip, "socket:[416119]") for vip in vips]
+
+
+def test_what_this_process_claims_is_no_claim_of_others(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A network here is that of a thread.
+    monkeypatch.setattr(
+        leftovers, "RAW_SOCKETS", tuple(Path(f"/proc/thread-self/net/{name}") for name in ("raw", "raw6"))
+    )
+    vips = {PLANNED.address, STALE_IPV6.address}
+
+    def claims() -> tuple[int, set[IPAddress], set[IPAddress]]:
+        made = claim(vips)
+        try:
+            everybody = {address for table in leftovers._raw_tables() for address, _ in claims_in(table)}
+            return len(made), everybody, claimed_by_others()
+        finally:
+            for descriptor in made:
+                os.close(descriptor)
+
+    assert network.call(claims) == (2, vips, set())
 
 
 def test_what_was_written_down(tmp_path: Path) -> None:

@@ -245,3 +245,10 @@ def test_a_dry_run_names_the_real_path_and_leaves_nothing(
         network.call(lambda: dry_run(elsewhere))
     assert all("/run/ka/keepalived.conf" in str(problem) for problem in caught.value.problems)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_blocks_that_only_vrrp_would_not_run(judge: Judge) -> None:
+    """keepalived's own test says 0 to them."""
+    others = "virtual_server 203.0.113.10 80 {\n    delay_loop 5\n}\n\nbfd_instance peer {\n}\n"
+    why = "cannot have virtual_server, bfd_instance, only VRRP runs here; it must be blocks of VRRP alone"
+    assert judge(GOOD.replace("\n# The end.", f"\n{others}\n# The end.")) == [f"{judge.path}: {why}"]

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app.contract import paths
 from app.contract.capabilities import CAPABILITIES
 from app.contract.errors import ConfigError
+from app.contract.paths import Layout
 from app.lifecycle import run_directory, start
 from app.lifecycle.check import dry_run
 from app.plan.model import Plan, ScriptCheck
@@ -110,6 +112,26 @@ class TestFiles:
         write(replace(plan_of(LEAST), run_dir=run_dir))
         assert (run_dir / ".docker-keepalived").exists()
         assert mode(run_dir) == "drwxr-xr-x 0:0"
+
+    @pytest.mark.parametrize("wide", [0o775, 0o777, 0o2775])
+    def test_the_directory_above_it_stays_as_it_is(self, run_dir: Path, wide: int) -> None:
+        run_dir.parent.chmod(wide)
+        before = mode(run_dir.parent)
+        with pytest.raises(ConfigError) as caught:
+            write(replace(plan_of(LEAST), run_dir=run_dir))
+        assert str(caught.value) == (
+            f"KA_RUN_DIR: cannot be {run_dir}, for others may write to {run_dir.parent} and could replace it; "
+            "its parent must be writable by root alone"
+        )
+        assert mode(run_dir.parent) == before
+        assert not run_dir.exists()
+
+    def test_the_containers_own_is_closed_to_others(self, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Kubernetes emptyDir at /run is everybody's."""
+        monkeypatch.setattr(paths, "RUN", run_dir.parent)
+        run_dir.parent.chmod(0o777)
+        write(replace(plan_of(LEAST), run_dir=run_dir))
+        assert mode(run_dir.parent) == "drwxr-xr-x 0:0"
 
     def test_what_came_later_into_ours_stays(self, run_dir: Path) -> None:
         write(replace(plan_of(LEAST), run_dir=run_dir))
@@ -209,6 +231,42 @@ class TestTrial:
         while (command := Path(f"/proc/{pid}/cmdline")).exists() and command.read_bytes():
             assert time.monotonic() < limit
             time.sleep(0.01)  # it is nobody's child here
+
+
+class TestLog:
+    """Where programs look for the log: the container's own /dev/log, or the host's where its /dev is mounted."""
+
+    @pytest.fixture
+    def dev_log(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        place = tmp_path / "log"
+        monkeypatch.setattr(start, "DEV_LOG", place)
+        return place
+
+    def test_is_led_to_ours(self, dev_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for _ in range(2):
+            start.lead_log(Layout(Path("/run/ka")))
+            assert dev_log.readlink() == Path("/run/ka/log-socket")
+        assert capsys.readouterr().err == ""
+
+    def test_a_link_that_leads_to_what_is_not_here_is_the_hosts(
+        self, dev_log: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        hosts = Path("/run/systemd/journal/no-such-socket")
+        dev_log.symlink_to(hosts)
+        start.lead_log(Layout(Path("/run/ka")))
+        assert dev_log.readlink() == hosts
+        assert capsys.readouterr().err == (
+            f"ka: {dev_log} belongs to another logger of this machine and leads to {hosts}, which is not here: "
+            "keepalived's log is lost; leave the host's /dev out\n"
+        )
+
+    def test_a_socket_of_others_stays(self, dev_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        dev_log.touch()
+        start.lead_log(Layout(Path("/run/ka")))
+        assert not dev_log.is_symlink()
+        assert capsys.readouterr().err == (
+            f"ka: {dev_log} belongs to another logger of this machine, the log goes there\n"
+        )
 
 
 def test_a_process_without_its_capabilities(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,17 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.contract.gates import JOINED, KNOWN, LISTED
-from app.peers.watch import (
-    ASK_AGAIN,
-    GONE,
-    Gate,
-    LookUp,
-    NamesWatch,
-    WatchedName,
-    _remembered,
-    is_here,
-    look_up,
-)
+from app.peers.rule import ABSENT, ASK_AGAIN, GONE, Gate, LookUp, NamesWatch, Strangers, WatchedName
+from app.peers.watch import _remembered, is_here, look_up
 
 ONE, TWO, THREE = "203.0.113.11", "203.0.113.12", "203.0.113.13"
 EVERY, HOLD = 10.0, 17.0
@@ -57,11 +48,11 @@ class Node:
         self.watch = NamesWatch(opened or set())
         self.now = -EVERY
 
-    def hear(self, letter: str, **others: str) -> list[str]:
-        """A round; gives what is logged."""
+    def hear(self, letter: str, spoken: frozenset[str] | set[str] = frozenset(), **others: str) -> list[str]:
+        """A round; gives what is logged. ``spoken``: the instances."""
         self.now += EVERY
         answers = {name: HEARD[heard] for name, heard in {"peers": letter, **others}.items()}
-        return self.watch.judge(self.known, answers, self.now, HOLD)
+        return self.watch.judge(self.known, answers, self.now, HOLD, spoken)
 
     def opens(self, at: float) -> set[str]:
         """What is open after some time without a round."""
@@ -116,11 +107,11 @@ class TestName:
         assert (name.wanted(set(self.KNOWN)), name.gone()) == (wanted, gone)
 
     @given(st.text("?L12", max_size=20))
-    def test_only_answers_in_a_row_without_it_drop_an_address(self, history: str) -> None:
+    def test_only_equal_answers_in_a_row_without_it_drop_an_address(self, history: str) -> None:
         name = WatchedName()
         self.heard(name, history)
         last = [answer.addresses for letter in history if (answer := HEARD[letter])][-GONE:]
-        kept = {one for one in self.KNOWN if len(last) < GONE or any(one in addresses for addresses in last)}
+        kept = {one for one in self.KNOWN if len(last) < GONE or len(set(last)) > 1 or one in last[0]}
         assert name.wanted(set(self.KNOWN)) == kept
         assert name.gone() == self.KNOWN - kept
 
@@ -133,7 +124,7 @@ class TestGate:
         [
             pytest.param("+++++", "___oo", id="opens when the hold is over"),
             pytest.param("++++-+-+", "___ooooo", id="one miss does not close it"),
-            pytest.param("++++--+++++", "___oo____oo", id="misses in a row do"),
+            pytest.param("++++----+++++", "___oooo____oo", id="misses in a row do"),
             pytest.param("++-+++++", "______oo", id="a miss starts the hold anew"),
             pytest.param("++*++++", "_____oo", id="so do others that only learn of it"),
             pytest.param("++++*-+", "___oooo", id="but not of an open one"),
@@ -172,7 +163,7 @@ class TestGate:
             if kind != "-":
                 begin = max(before.rfind("*"), before.rfind("-") + 1)
                 is_open = is_open or now - times[begin] >= 5
-            elif before.endswith("--"):
+            elif before.endswith("-" * GONE):
                 is_open = False
             assert gate.is_open == is_open
 
@@ -192,9 +183,11 @@ class TestTakingPart:
             pytest.param("LLL-", BOTH, math.inf, BOTH, id="missing once"),
             pytest.param("LLL-L-", BOTH, math.inf, BOTH, id="missing now and then"),
             pytest.param("LLL-??", BOTH, math.inf, BOTH, id="missing once before a silence"),
-            pytest.param("LLL-?-", set(), math.inf, set(), id="missing before and after it"),
-            pytest.param("LLL--", set(), math.inf, set(), id="taken off"),
-            pytest.param("LLL--LL", set(), 67, BOTH, id="listed again"),
+            pytest.param("LLL-?---", set(), math.inf, set(), id="missing before and after it"),
+            pytest.param("LLL----", set(), math.inf, set(), id="taken off"),
+            pytest.param("LLL----LL", set(), 87, BOTH, id="listed again"),
+            pytest.param("LLL---", BOTH, math.inf, BOTH, id="missing for not long enough"),
+            pytest.param("LLL-2-2-2-2", BOTH, math.inf, BOTH, id="missing in answers that differ"),
             pytest.param("L--", set(), math.inf, set(), id="taken off while it waits"),
             pytest.param("L?", set(), math.inf, set(), id="silence while it waits"),
             pytest.param("L?L", set(), 37, BOTH, id="the others may not have heard of it either"),
@@ -205,10 +198,10 @@ class TestTakingPart:
         node = Node()
         for letter in history:
             node.hear(letter)
-        assert (node.watch.open_gates, node.watch.next_opening(HOLD)) == (opened, opens_at)
+        assert (node.watch.open_gates, node.watch.next_change(HOLD)) == (opened, opens_at)
         assert node.opens(at=min(opens_at, 1000) - 0.1) == opened
         assert node.opens(at=opens_at) == opened_then
-        assert node.watch.next_opening(HOLD) == math.inf
+        assert node.watch.next_change(HOLD) == math.inf
 
     @pytest.mark.parametrize(
         ("history", "said"),
@@ -216,7 +209,7 @@ class TestTakingPart:
             ("LL", [IN]),
             ("--?-", [OUT]),
             ("-L--L", [OUT, IN, OUT, IN]),
-            ("LLL-L-", [IN, OUT, OUT]),  # one that is back before that has mattered needs no hold
+            ("LLL-L-", [IN]),  # one that is back before that has mattered needs no hold
         ],
     )
     def test_what_is_said(self, history: str, said: list[str]) -> None:
@@ -224,13 +217,47 @@ class TestTakingPart:
         assert [line for letter in history for line in node.hear(letter) if line in (IN, OUT)] == said
 
     def test_who_is_taken_off_has_seen_that_before_the_others_fall_silent(self) -> None:
-        off, other = Node(opened=BOTH), Node(opened=BOTH)
-        off.hear("L")
-        while off.watch.open_gates:
+        off, other = Node(opened=BOTH | {KNOWN}), Node(opened=BOTH)
+        for _ in range(ABSENT):
             off.hear("-")
             other.hear("1")
         other.hear("1")  # nodes do not ask at the same moment
         assert not other.watch.gone()
+        off.watch.hearing.hear("main", 1.0, off.now)
+        assert off.opens(at=off.now + 2.4) == BOTH
+        assert off.opens(at=off.now + 2.5) == set()
+
+    @pytest.mark.parametrize(
+        ("history", "opened"),
+        [
+            pytest.param("", BOTH, id="no answer yet"),
+            pytest.param("????", BOTH, id="no answer"),
+            pytest.param("-", BOTH, id="one answer"),
+            pytest.param("-?", BOTH, id="and none"),
+            pytest.param("--L", BOTH, id="listed again"),
+            pytest.param("--", set(), id="two answers"),
+            pytest.param("-?-", set(), id="with none between them"),
+        ],
+    )
+    @pytest.mark.parametrize("is_goodbye", [False, True])
+    def test_a_backup_that_falls_silent(self, history: str, opened: set[str], is_goodbye: bool) -> None:
+        """It leaves before it becomes a master that the others may not know of."""
+        node = Node(opened=BOTH | {KNOWN})
+        for letter in history:
+            node.hear(letter)
+        node.watch.hearing.hear("main", 1.0, node.now, is_goodbye=is_goodbye)
+        assert node.watch.next_change(HOLD) == node.now + 2.5 * (not is_goodbye)
+        assert node.opens(at=node.now + 2.6) == opened
+
+    def test_a_backup_that_hears_stays_whatever_the_answers_say(self) -> None:
+        node = Node(opened=BOTH | {KNOWN})
+        for _ in range(3 * GONE):
+            node.watch.hearing.hear("main", EVERY, node.now)
+            node.hear("-", spoken={"main"})
+        assert node.watch.open_gates == BOTH
+        # It must hear the master of each of its instances.
+        node.hear("-", spoken={"main", "other"})
+        assert node.watch.open_gates == set()
 
     def test_any_of_the_names_may_list_it_and_keeps_what_it_said(self) -> None:
         node = Node(also={"more": {THREE}})
@@ -260,7 +287,7 @@ class TestTakingPart:
         for _ in range(5):
             node.hear("-", more="?")
         assert node.watch.open_gates == BOTH
-        for _ in range(2):
+        for _ in range(GONE):
             node.hear("-", more="-")
         assert node.watch.open_gates == set()
 
@@ -298,6 +325,37 @@ class TestReload:
         del node.known["more"]
         assert not node.asks("L")
         assert node.watch.gone() == set()
+
+
+class TestStrangers:
+    @pytest.mark.parametrize(
+        ("history", "gone"),
+        [
+            pytest.param("111", False, id="left out for not long enough"),
+            pytest.param("1111", True, id="left out"),
+            pytest.param("1?1?1?", False, id="silence is no miss"),
+            pytest.param("111L111", False, id="named in between"),
+            pytest.param("111!111", False, id="heard in between"),
+        ],
+    )
+    def test_when_one_is_forgotten(self, history: str, gone: bool) -> None:
+        strangers = Strangers()
+        for letter in history:
+            if letter == "!":
+                strangers.hear(TWO)
+            else:
+                strangers.judge({TWO}, {"peers": HEARD[letter]})
+        assert (TWO in strangers.gone()) == gone
+
+    def test_one_that_is_learned_again_stays(self) -> None:
+        strangers = Strangers()
+        for _ in range(GONE):
+            strangers.judge({TWO}, {"peers": HEARD["1"]})
+        assert strangers.gone() == {TWO}
+        strangers.judge(set(), {"peers": HEARD["1"]})
+        for _ in range(2 * GONE):
+            strangers.judge({TWO}, {"peers": HEARD["1"]})
+            assert strangers.gone() == set()
 
 
 class TestThisMachine:

@@ -14,8 +14,8 @@ from app.contract import syslog
 from app.contract.gates import GONE_FILE, JOINED, KNOWN, LISTED
 from app.contract.json_file import to_json
 from app.contract.paths import Layout
+from app.pid1.events import Printed
 from app.pid1.node import Node
-from app.pid1.policy import Printed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,10 +6,9 @@ from logging import CRITICAL, DEBUG, INFO, WARNING
 
 import pytest
 
-from app.contract.reports import CHANGED, FAILED, OPENED, READY, RELOAD, Report
-from app.pid1.policy import (
-    FORWARDER_RETRY_SECONDS,
-    HUNG_SECONDS,
+from app.contract.peers_config import Learned
+from app.contract.reports import CHANGED, FAILED, HEARD, OPENED, READY, RELOAD, Report
+from app.pid1.events import (
     Action,
     Broken,
     CleanUp,
@@ -22,16 +21,18 @@ from app.pid1.policy import (
     Log,
     Moment,
     OpenGates,
-    Policy,
     Printed,
+    RememberPeers,
     Restart,
     Running,
     SayOpening,
+    SendTo,
     Start,
     Started,
     Stop,
     TakeBack,
 )
+from app.pid1.policy import FORWARDER_RETRY_SECONDS, HUNG_SECONDS, Policy
 
 LOG, CHECKER, NOTIFIER, VRRP = "log-forwarder", "http-checker", "notifier", "keepalived"
 RESUMED = Report(READY, "", 11)
@@ -79,6 +80,14 @@ def failed(sentence: str) -> Report:
 
 def ends(why: str) -> list[Action]:
     return [Log(CRITICAL, f"{why}; ending the container"), EndContainer(why)]
+
+
+ONE, TWO = (Learned("main", f"203.0.113.{number}") for number in (12, 13))
+
+
+def learned(peer: Learned) -> Action:
+    what = f"main: {peer.address} sends adverts and is no peer of this node"
+    return Log(WARNING, f"{what}: sending to it from now on")
 
 
 HISTORIES: dict[str, History] = {
@@ -206,6 +215,27 @@ HISTORIES: dict[str, History] = {
         (5.4, TICK, []),
     ],
     "a peer is gone": [*UP, (5.0, Report(RELOAD, "203.0.113.12", 13), [DropPeers("203.0.113.12"), Start("reload")])],
+    "adverts of a stranger": [
+        *UP,
+        (5.0, Report(HEARD, "main 203.0.113.12", 13), [RememberPeers((ONE,)), SendTo((ONE,)), learned(ONE)]),
+        (5.1, Report(HEARD, "main 203.0.113.12", 13), []),
+        (5.2, Report(HEARD, "main 203.0.113.13", 13), []),
+        (5.9, TICK, []),
+        (6.0, TICK, [RememberPeers((ONE, TWO)), SendTo((TWO,)), learned(TWO)]),
+        (
+            9.0,
+            Report(RELOAD, ONE.address, 13),
+            [DropPeers(ONE.address), RememberPeers((TWO,)), Start("reload")],
+        ),
+    ],
+    "adverts of a stranger during a reload that did not know": [
+        *UP,
+        (5.0, Started("reload"), []),
+        (5.1, Report(HEARD, "main 203.0.113.12", 13), [RememberPeers((ONE,)), SendTo((ONE,)), learned(ONE)]),
+        (5.2, TICK, []),
+        (5.3, Ended("reload", 51, is_orderly=True), []),
+        (5.3, TICK, [Start("reload")]),
+    ],
     "this node may take part": [*UP, (5.0, Report(OPENED, "listed known", 13), [OpenGates(("listed", "known"))])],
     "a file has changed": [*UP, (5.0, Report(CHANGED, f"{CHECKER} {LOG}", uid=0), [Restart(CHECKER), Restart(LOG)])],
     "a file has come, another has gone": [

@@ -241,7 +241,7 @@ class TestChecks:
             headers=(("Host", "www.example.org"), ("X-Token", "a, b")),
             body="^ok$",
             follows=False,
-            ca_file=None,
+            ca=None,
             is_insecure=False,
         )
 

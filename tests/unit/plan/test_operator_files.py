@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,19 @@ class TestConfD:
         conf.write_text(text)
         assert said(data_dir) == [f"{conf}: {wrong}; each block must have both"]
 
+    @pytest.mark.parametrize(
+        ("text", "blocks"),
+        [
+            ("virtual_server 203.0.113.10 80 {\n    real_server 203.0.113.11 80 {\n    }\n}\n", ["virtual_server"]),
+            ("virtual_server_group web {\n}\nbfd_instance peer {\n}\n", ["virtual_server_group", "bfd_instance"]),
+            ("# virtual_server 203.0.113.10 80 {\nstatic_routes {\n}\n", []),
+        ],
+    )
+    def test_a_block_that_nobody_would_run(self, data_dir: Path, conf: Path, text: str, blocks: list[str]) -> None:
+        conf.write_text(text)
+        why = "only VRRP runs here; it must be blocks of VRRP alone"
+        assert said(data_dir) == [f"{conf}: cannot have {block}, {why}" for block in blocks]
+
     def test_no_text(self, data_dir: Path, conf: Path) -> None:
         conf.write_bytes(b"\xff\xfe")
         assert said(data_dir) == [f"{conf}: cannot be used, it is no text; it must be keepalived.conf text"]
@@ -86,7 +100,7 @@ class TestConfD:
             return render(plan_of({**LEAST, "KA_DATA_DIR": str(data_dir)}), show_secrets=True)[0].text
 
         before = text()
-        assert f"include {data_dir}/conf.d/*.conf" in before
+        assert re.search(r"^include /run/ka/conf\.d/[0-9a-f]{12}/\*\.conf$", before, re.MULTILINE)
         conf.write_text(GOOD.replace("203.0.113.1", "203.0.113.2"))
         assert text() != before
         conf.unlink()

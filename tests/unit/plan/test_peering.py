@@ -50,6 +50,11 @@ class TestListed:
         assert listed(asked, HOST, 4) == (ip("203.0.113.2"), HERE, TWO, THREE, ip("203.0.113.99"))
         assert listed(asked, HOST, 6) == (TWO_6,)
 
+    def test_a_vip_is_nobody(self) -> None:
+        """A name may stand for the VIP of the master too: it moves, and would be another node on each node."""
+        asked = settings(KA_UNICAST_PEERS=f"203.0.113.10 dns:{NODES}").instances[0]
+        assert listed(asked, HOST, 4) == (HERE, TWO, THREE)
+
     def test_by_number_and_not_by_letter(self) -> None:
         asked = settings(KA_UNICAST_PEERS="203.0.113.100 203.0.113.20").instances[0]
         assert listed(asked, HOST, 4) == (ip("203.0.113.20"), ip("203.0.113.100"))
@@ -105,10 +110,10 @@ class TestPeering:
 
     @pytest.mark.parametrize("peers", [f"dns:{ALONE}", "203.0.113.11", "dns:nowhere"])
     @pytest.mark.parametrize("version", [4, 6])
-    def test_with_nobody_there_adverts_stay_on_this_machine(self, peers: str, version: int) -> None:
+    def test_with_nobody_there_adverts_go_to_the_group(self, peers: str, version: int) -> None:
         found = peering(version, KA_UNICAST_PEERS=peers)
         assert (found.others, found.receivers) == ((), (NOBODY[version],))
-        assert NOBODY[version].is_loopback or NOBODY[version].is_multicast
+        assert NOBODY[version].is_multicast
 
 
 class TestPriority:

@@ -5,20 +5,51 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from app.host.addresses import Held
 from app.plan.instance_rules import INSTANCE_RULES
 from app.plan.node_rules import NODE_RULES
+from app.render import render
 from app.settings import load
-from tests.unit.machine import HOST, LEAST, problems_of
+from tests.unit.machine import HOST, LEAST, plan_of, problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from app.host.machine import Host
+
+
+class TestOwnAddresses:
+    """A VIP that this machine has as its own; what tells one is in tests/unit/host/test_machine.py."""
+
+    OWN = Held(ip_address("203.0.113.10"), 24, "eth0", is_configured=True)
+
+    @pytest.mark.parametrize(
+        "environ",
+        [
+            {},
+            {"KA_TRACK_IFACE": "auto"},
+            {"KA_TRACK_IFACE": "eth1", "KA_INCLUDE": "203.0.113.10/24/eth0"},
+            {"KA_TRACK_IFACE": "lo", "KA_INCLUDE": "203.0.113.10/32"},
+        ],
+    )
+    def test_is_refused_wherever_this_node_may_put_it(self, environ: dict[str, str]) -> None:
+        assert said(on=replace(HOST, moving=(self.OWN,)), **environ) == [
+            "KA_INCLUDE: cannot be 203.0.113.10, which is this machine's own address on eth0; "
+            "it must be one that no machine has as its own"
+        ]
+
+    @pytest.mark.parametrize(
+        "held", [replace(OWN, link="eth1"), replace(OWN, is_marked=True), replace(OWN, is_configured=False)]
+    )
+    def test_others_are_not(self, held: Held) -> None:
+        assert said(on=replace(HOST, moving=(held,))) == []
+
 
 LINKS = "this machine's links are lo, eth0, eth1"
 
@@ -227,3 +258,28 @@ def test_a_name_too_long_for_a_ca_file() -> None:
     assert said(KA_CHECK_CA_FILE="/nowhere") == [
         "KA_CHECK_CA_FILE: cannot be /nowhere: No such file or directory; it must be a file that can be read"
     ]
+
+
+def test_a_ca_file_without_certificates(tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text("no certificate\n")
+    assert said(KA_CHECK_CA_FILE=str(path)) == [
+        f"KA_CHECK_CA_FILE: cannot be {path}: it holds no certificate; "
+        "it must be certificates in PEM form that root can read"
+    ]
+
+
+def test_a_ca_file_that_changes_is_a_change(tmp_path: Path) -> None:
+    system = Path("/etc/ssl/certs/ca-certificates.crt").read_text(encoding="ascii")
+    first, second = (part + "-----END CERTIFICATE-----\n" for part in system.split("-----END CERTIFICATE-----\n")[:2])
+    path = tmp_path / "ca.pem"
+    checkers: set[str] = set()
+    bundles: dict[str, str] = {}
+    for text in (first, second):
+        path.write_text(text)
+        environ = {**LEAST, "KA_ENABLE_CHECK": "https://127.0.0.1/", "KA_CHECK_CA_FILE": str(path)}
+        files = {file.path: file for file in render(plan_of(environ), show_secrets=True)}
+        checkers.add(files["http-checker.json"].text)
+        bundles |= {name: file.text for name, file in files.items() if name.startswith("ca/")}
+    assert len(checkers) == 2
+    assert sorted(bundles.values()) == sorted((first, second))

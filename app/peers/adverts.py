@@ -1,0 +1,114 @@
+"""Adverts of other nodes, as they arrive: who sent a valid one, and for which instance.
+
+The sockets are raw ones, which this process may not open: PID 1 hands them over (app.pid1.sockets).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from app.contract.peers_config import ADVERT_FDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from app.contract.peers_config import SpokenInstance
+
+#: Bytes that are looked at: more than the adverts of a node with many VIPs have.
+LARGEST = 4096
+
+#: The protocol's number, which a checksum is also made of.
+VRRP = 112
+
+#: Adverts that are read before other work is done.
+AT_ONCE = 64
+
+
+class Packet(NamedTuple):
+    """What came in: two addresses, and VRRP without the IP header."""
+
+    source: str
+    destination: str
+    body: bytes
+
+
+class ValidAdvert(NamedTuple):
+    """A valid advert for ``instance``; ``is_goodbye``: the master that sent it is going."""
+
+    instance: SpokenInstance
+    source: str
+    is_goodbye: bool
+
+
+def inherited() -> list[socket.socket]:
+    """The sockets that PID 1 has handed over: one for each IP version that this machine has."""
+    found = []
+    for fd in ADVERT_FDS:
+        try:
+            listener = socket.socket(fileno=fd)
+        except OSError:
+            continue
+        listener.setblocking(False)
+        if listener.family == socket.AF_INET6:  # whose packets come without their header
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        found.append(listener)
+    return found
+
+
+def packets(listener: socket.socket) -> Iterator[Packet]:
+    """What waits there, up to a limit."""
+    for _ in range(AT_ONCE):
+        try:
+            taken, ancillary, _, sender = listener.recvmsg(LARGEST, socket.CMSG_SPACE(20))
+        except OSError:  # nothing waits, or the link has gone
+            return
+        if listener.family == socket.AF_INET6:
+            # in6_pktinfo begins with the address (ipv6(7)).
+            to = next((data[:16] for _, kind, data in ancillary if kind == socket.IPV6_PKTINFO), b"")
+            if len(to) == 16:
+                yield Packet(str(sender[0]), socket.inet_ntop(socket.AF_INET6, to), taken)
+        elif len(taken) >= 20:
+            source, destination = (socket.inet_ntoa(taken[start : start + 4]) for start in (12, 16))
+            yield Packet(source, destination, taken[(taken[0] & 15) * 4 :])
+
+
+def heard(packet: Packet, instances: Iterable[SpokenInstance]) -> ValidAdvert | None:
+    """The instance that keepalived takes this advert for; None when it would take it for none."""
+    for instance in instances:
+        if _is_of(packet, instance):
+            return ValidAdvert(instance, packet.source, is_goodbye=packet.body[2] == 0)
+    return None
+
+
+def _is_of(packet: Packet, instance: SpokenInstance) -> bool:
+    body, version = packet.body, instance.vrrp_version
+    if len(body) < 8 or body[0] != version << 4 | 1 or body[1] != instance.vrid:
+        return False
+    if (":" in packet.source) != (instance.ip_version == 6) or packet.destination != instance.source:
+        return False
+    if version == 2:
+        password = (instance.password or "").encode()
+        # Type 1 is a password, which ends the advert (RFC 2338, 5.3.6.1).
+        if body[4] != int(bool(password)) or (password and body[-8:] != password.ljust(8, b"\0")):
+            return False
+    return is_whole(packet, with_addresses=version == 3)
+
+
+def is_whole(packet: Packet, *, with_addresses: bool) -> bool:
+    """Whether the checksum is right: version 3's is also of the addresses, but not everybody's over IPv4."""
+    if _sum(packet.body) == 0xFFFF:
+        return True
+    family = socket.AF_INET6 if ":" in packet.source else socket.AF_INET
+    ends = b"".join(socket.inet_pton(family, address) for address in packet[:2])
+    return with_addresses and _sum(ends + struct.pack("!II", len(packet.body), VRRP) + packet.body) == 0xFFFF
+
+
+def _sum(data: bytes) -> int:
+    """The internet's checksum of ``data`` (RFC 1071), which is 0xFFFF for data with its checksum in it."""
+    data += b"\0" * (len(data) % 2)
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
