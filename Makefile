@@ -33,7 +33,7 @@ lint: ## ruff, mypy --strict, the import rules, shellcheck
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	.venv/bin/lint-imports --no-cache
+	.venv/bin/lint-imports --no-cache --no-logo
 	scripts/lint-shell
 
 unit: ## tests of the parts, in seconds

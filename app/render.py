@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
+from app.contract.check_url import masked_url
 from app.contract.checker_config import CheckerCheck, CheckerConfig, CheckTarget
 from app.contract.errors import ConfigError, Problem
+from app.contract.hook_url import hook_url
 from app.contract.json_file import to_json
 from app.contract.log_config import MASK
 from app.contract.notifier_config import NotifierConfig
 from app.contract.paths import STREAM_FD, Layout
 from app.contract.peers_config import PeersConfig, SpokenInstance
-from app.notifier.post import hook_url
 from app.plan.log import SYSTEM_CA, log_config, spool_of
 from app.plan.model import route_text
-from app.settings.checks import masked_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -57,7 +57,7 @@ class CheckUrl:
 def parse_check_url(text: str) -> CheckUrl:
     """Takes `http://`, `https://`, `tcp://HOST:PORT` and `http+unix://%2Fpath%2Fof.sock/path` apart.
 
-    Raises AddressError.
+    Raises CheckUrlError.
     """
     if _FORBIDDEN.search(text):
         raise CheckUrlError("has a character that cannot stand in a URL")
@@ -84,14 +84,14 @@ def parse_check_url(text: str) -> CheckUrl:
         scheme=parts.scheme,
         host=host,
         port=port or DEFAULT_PORTS[parts.scheme],
-        label=masked(text),
+        label=masked_url(text),
         authority=authority,
         path=_path(parts),
         authorization=authorization_of(parts),
     )
 
 
-def masked(text: str) -> str:
+def masked_url(text: str) -> str:
     """A URL as people may see it: no credentials, no values of its query, for those may be tokens; no fragment."""
     shown = re.sub(r"//[^/?#]*@", "//***@", text.partition("#")[0])
     place, mark, query = shown.partition("?")
@@ -121,7 +121,7 @@ def _unix(parts: SplitResult) -> CheckUrl:
         scheme="http",
         host="localhost",
         port=DEFAULT_PORTS["http"],
-        label=masked(parts.geturl()),
+        label=masked_url(parts.geturl()),
         authority="localhost",
         path=_path(parts),
         socket=path,

@@ -1,1 +1,1 @@
-"""The only place that asks the kernel, DNS, accounts and the operator's files."""
+"""What settings and plan need to know of this machine: links, names, accounts, files. They ask nobody themselves."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.contract.check_url import masked_url
 from app.plan.log import spool_of
 from app.plan.model import HttpCheck, route_text
 from app.plan.priority import priorities
-from app.settings.checks import masked_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,15 +29,10 @@ TARGET_FORM = "a URL that begins with http://, https://, http+unix:// or tcp://H
 HEADER_FORM = "Name: value, with ; between headers"
 
 
-def masked_url(url: str) -> str:
-    """A good ``url`` without the credentials and the values of the query in it."""
-    return check_url.masked(url)
-
-
 def _masked_text(text: str) -> str:
     """A text that is no good URL, without what may be a password: what stands before any @, or where a port should."""
     shown = re.sub(r"^([a-z+]*://)?.*@", r"\1***@", text, flags=re.DOTALL)
-    return check_url.masked(re.sub(r"(//[^/?#:\[]*):(?![0-9]*(?:[/?#]|$))[^/?#]*", r"\1:***", shown))
+    return check_url.masked_url(re.sub(r"(//[^/?#:\[]*):(?![0-9]*(?:[/?#]|$))[^/?#]*", r"\1:***", shown))
 
 
 def http_url(text: str) -> str:

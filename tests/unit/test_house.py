@@ -6,8 +6,11 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,9 +40,37 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
 @pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
 def test_files_that_are_named_exist(document: str) -> None:
     text = (CHECKOUT / document).read_text(encoding="utf-8")
-    named = re.findall(r"`((?:app|bench|docs|lab|scripts|tests)/[\w./-]*|supervisord\.conf)`", text)
+    named = re.findall(r"`((?:app|bench|docs|lab|scripts|tests)/[\w./-]*|supervisord\.conf|pyproject\.toml)`", text)
     assert named
     assert [name for name in named if not (CHECKOUT / name).exists()] == []
+
+
+@pytest.fixture
+def import_rules() -> list[dict[str, Any]]:
+    """Who may import whom."""
+    tools = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    rules: list[dict[str, Any]] = tools["importlinter"]["contracts"]
+    return rules
+
+
+def test_a_room_beside_the_entry_point_may_know_neither_settings_nor_plan(import_rules: list[dict[str, Any]]) -> None:
+    """import-linter asks for a new room's place in the layers; this asks for the rule that the layers cannot say."""
+    (beside,) = (row.split(" | ") for row in import_rules[0]["layers"] if "lifecycle" in row)
+    (kept_out,) = (rule["source_modules"] for rule in import_rules if "app.plan" in rule.get("forbidden_modules", ()))
+    assert kept_out == [f"app.{room}" for room in beside if room != "lifecycle"]
+
+
+def test_the_import_rules_know_every_package_of_the_image(import_rules: list[dict[str, Any]]) -> None:
+    """What two processes agree on may import none of them: pyproject.toml has them as they are imported."""
+    (forbidden,) = (r["forbidden_modules"] for r in import_rules if r.get("source_modules") == ["app.contract"])
+    locked = set(re.findall(r"^([\w-]+)==", (CHECKOUT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE))
+    installed = {
+        module
+        for module, packages in packages_distributions().items()
+        if locked & {package.lower().replace("_", "-") for package in packages}
+    }
+    assert len(installed) >= len(locked)
+    assert forbidden == sorted(installed)
 
 
 def test_a_class_name_stands_once() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from app.contract.notifier_config import NotifierConfig, NotifierLimits
 from app.notifier.journal import Journal, Picture, RunningScript
 from app.notifier.lanes import Lanes
-from app.notifier.post import body, hook_url
+from app.notifier.post import body
 from app.notifier.transition import Lines, ToldState, Transition, parse
 
 if TYPE_CHECKING:
@@ -180,28 +179,3 @@ def test_what_is_not_known_is_null_and_an_instance_of_conf_d_has_no_vips() -> No
     text = body(transition(1, "foreign", previous=None), CONFIG).decode()
     assert '"previous": null' in text
     assert '"vips": []' in text
-
-
-@pytest.mark.parametrize(
-    ("url", "host", "port", "path"),
-    [
-        ("http://hooks.example", "hooks.example", None, "/"),
-        ("https://hooks.example:8443/a/b?c=d&e=%20", "hooks.example", 8443, "/a/b?c=d&e=%20"),
-        ("http://[2001:db8::1]:8080/x", "2001:db8::1", 8080, "/x"),
-        ("http://hooks.example/ä b#part", "hooks.example", None, "/%C3%A4%20b"),
-    ],
-)
-def test_where_it_is_posted(url: str, host: str, port: int | None, path: str) -> None:
-    found = hook_url(url)
-    assert (found.is_tls, found.host, found.port, found.path) == (url.startswith("https"), host, port, path)
-    assert "Authorization" not in found.headers
-
-
-def test_credentials_become_a_header() -> None:
-    assert hook_url("http://me:p%40ss@hooks.example/").headers["Authorization"] == "Basic bWU6cEBzcw=="
-
-
-def test_nothing_after_the_host_is_shown() -> None:
-    label = hook_url("https://me:word@hooks.example:8443/token?key=value#part").label
-    assert label == "https://hooks.example:8443/********"
-    assert not re.search("me|word|token|key|value|part", label.replace("hooks.example", ""))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from app.contract.check_url import masked_url
 from app.plan.summary import summary
-from app.settings.checks import masked_url
 from tests.unit.machine import LEAST, plan_of
 
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from app.contract.check_url import masked_url
 from app.contract.checker_config import CheckerConfig, CheckTarget
 from app.contract.json_file import from_json
 from app.contract.pattern import compile_pattern
 from app.plan.summary import summary
 from app.render import render
-from app.settings.checks import masked_url
 from tests.unit.machine import LEAST, plan_of, problems_of
 
 URL = {"KA_ENABLE_CHECK": "http://127.0.0.1/"}
