@@ -138,7 +138,7 @@ def test_a_name_server_that_fails_changes_nothing(fleet: Fleet) -> None:
     n1.log.wait_for(r"reload\[1\]: nothing has changed")
     # Nor does it matter that the watch of the peers itself is started again; the log may fold its second complaint.
     mark = n2.log.mark()
-    n2.signal(r"peers/watch\.py", SIGTERM)
+    n2.signal(r"app\.peers\.watch", SIGTERM)
     n2.log.wait_for("has no answer", since=mark)
     assert sum("has no answer" in line.text for line in n1.log.lines) == 1
     fleet.names.start()
