@@ -13,5 +13,8 @@ MEMORY = (*GATES, KNOWN)
 #: What such a file says.
 OPEN, SHUT = "0\n", "1\n"
 
+#: What is shut while a script check is not run any more (app.pid1.script_checks).
+SCRIPTS = "scripts"
+
 #: The file with the addresses that a reload is to drop.
 GONE_FILE = "gone-peers"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.contract.errors import ConfigError, Problem
-from app.contract.gates import GATES
+from app.contract.gates import GATES, SCRIPTS
 from app.contract.programs import PROGRAMS
 
 #: The descriptor that carries the container's standard output to the log forwarder: supervisord gives each program
@@ -45,7 +45,8 @@ class Layout:
         {
             *(program.file for program in PROGRAMS if program.file),
             *("log.json", "log-socket", "log-input", "environment", "vips", "opening", "notify", "drain"),
-            *("keepalived.pid", "keepalived-vrrp.pid", "supervisord.pid", "reload.pending", "untracked", "head-start"),
+            *("head-start", "scripts", "script-limits"),
+            *("keepalived.pid", "keepalived-vrrp.pid", "supervisord.pid", "reload.pending", "untracked"),
         }
     )
 
@@ -107,13 +108,23 @@ class Layout:
         return self.run_dir / "untracked"
 
     @property
+    def script_gate(self) -> Path:
+        """Shut while a script check is not run any more; keepalived has it as track_file."""
+        return self.tracked(SCRIPTS)
+
+    @property
+    def script_limits(self) -> Path:
+        """After how many seconds without a run each script check counts as failed: a name and a number on each line."""
+        return self.run_dir / "script-limits"
+
+    @property
     def head_start(self) -> Path:
         """Until when a node that has just started leaves the gates to what keepalived tracks, as a heartbeat."""
         return self.run_dir / "head-start"
 
     def tracked(self, name: str) -> Path:
         """A file that keepalived has as track_file, by its name in keepalived.conf."""
-        return self.run_dir / name if name in {"drain", *GATES} else self.verdict(name)
+        return self.run_dir / name if name in {"drain", SCRIPTS, *GATES} else self.verdict(name)
 
     def wrapper(self, check: str) -> Path:
         """The wrapper around an operator's own check."""

@@ -11,6 +11,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from app.contract import paths
+from app.contract.gates import OPEN
 from app.contract.paths import Layout, refuse_directory_of_others
 from app.contract.verdict import Heartbeat, Verdict, uptime_in, write_atomically, write_in_place
 from app.host.machine import can_track_files
@@ -89,6 +90,10 @@ def add_override_states(layout: Layout, plan: Plan) -> None:
         if not state.exists():
             state.mkdir(mode=0o755, parents=True)
             _give(plan.script_user, state)
+    limits = (f"{check.name} {3 * max(check.interval, 1) + check.timeout + 2:g}\n" for check in plan.script_checks)
+    write_atomically(layout.script_limits, "".join(limits))
+    if not layout.script_gate.exists():
+        write_atomically(layout.script_gate, OPEN)
 
 
 def add_vips(layout: Layout, plan: Plan, before: Iterable[Place] = ()) -> None:

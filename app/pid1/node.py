@@ -18,6 +18,7 @@ from app.pid1 import aftermath, events
 from app.pid1.log.intake import Intake
 from app.pid1.peers import send_to
 from app.pid1.policy import Policy
+from app.pid1.script_checks import ScriptWatch
 from app.pid1.sockets import bound, hear_adverts, receive
 from app.pid1.supervisor import Programs, Readable, Writable
 
@@ -34,6 +35,7 @@ class Node:
         self.intake = Intake(layout)  # before anything is logged
         #: Why the node has failed, if it has.
         self.failure: str | None = None
+        self._scripts, self._look_again = ScriptWatch(layout), 0.0
         self._open_gates(())
         for file in (GONE_FILE, LEARNED_FILE):
             (layout.run_dir / file).unlink(missing_ok=True)
@@ -104,6 +106,19 @@ class Node:
         flush()
         self.intake.tick()
         self.tell(events.Moment.TIME_PASSED)
+        self._look_at_scripts()
+
+    def _look_at_scripts(self) -> None:
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if now < self._look_again:
+            return
+        self._look_again = now + 1
+        try:
+            said = self._scripts.look(now)
+        except OSError as error:
+            said = f"{self._layout.script_gate}: cannot be written: {error.strerror}"
+        if said:
+            self._log(events.PROGRAM).warning("%s", said)
 
     def _on_report(self) -> None:
         try:

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.contract.gates import SCRIPTS
 from app.plan.priority import priorities
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class Instance:
     def tracked(self) -> tuple[str, ...]:
         """The names of the files that take this instance out while one of them does not say 0."""
         verdict = self.check.name if isinstance(self.check, HttpCheck) and not self.is_weighted else None
-        return tuple(name for name in ("drain", self.peering.gate, verdict) if name)
+        scripts = SCRIPTS if isinstance(self.check, ScriptCheck) else None
+        return tuple(name for name in ("drain", self.peering.gate, scripts, verdict) if name)
 
     @property
     def base_priority(self) -> int:

@@ -67,7 +67,9 @@ def test_the_import_rules_know_every_package_of_the_image(import_rules: list[dic
     installed = {
         module
         for module, packages in packages_distributions().items()
-        if locked & {package.lower().replace("_", "-") for package in packages}
+        if module.isidentifier()
+        and not module.startswith("__")
+        and locked & {package.lower().replace("_", "-") for package in packages}
     }
     assert len(installed) >= len(locked)
     assert forbidden == sorted(installed)
