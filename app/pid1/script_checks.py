@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from app.contract.gates import OPEN, SHUT
@@ -20,6 +19,8 @@ class ScriptWatch:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._overdue: set[str] = set()
+        #: When the result of each check changed last: the stamp, and the seconds since the boot at which it was seen.
+        self._seen: dict[str, tuple[int | None, float]] = {}
         self._is_shut: bool | None = None
 
     def look(self, uptime: float) -> str | None:
@@ -40,20 +41,21 @@ class ScriptWatch:
 
     def _overdue_now(self, uptime: float) -> set[str]:
         found = set()
-        for line in _text(self._layout.script_limits).splitlines():
+        for line in self._layout.script_limits.read_text(encoding="ascii").splitlines():
             name, _, seconds = line.partition(" ")
-            try:
-                # Written in place by the wrapper, always as long: one object, or none before the first run.
-                ended = float(json.loads(_text(self._layout.override_state(name) / "result"))["at"])
-            except (ValueError, KeyError, TypeError):
-                continue
-            if uptime - ended > float(seconds):
+            # Written at each run. Only the script user may read it, and the clock that stamps it may jump:
+            # what counts is when it last changed, by the clock that does not.
+            stamp = _stamp(self._layout.override_state(name) / "result")
+            known, since = self._seen.get(name, (None, uptime))
+            if stamp != known:
+                self._seen[name] = stamp, uptime
+            elif stamp is not None and uptime - since > float(seconds):
                 found.add(name)
         return found
 
 
-def _text(path: Path) -> str:
+def _stamp(path: Path) -> int | None:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return path.stat().st_mtime_ns
     except OSError:
-        return ""
+        return None  # it has not been run yet, which keepalived itself waits for
