@@ -7,6 +7,7 @@ What is in a file was proven before it was written: the way back only sees that 
 
 from __future__ import annotations
 
+import functools
 import json
 import types
 import typing
@@ -92,10 +93,16 @@ def _made(value: Any, kind: Any, place: str) -> Any:
     raise _NotUnderstoodError(place)
 
 
+@functools.cache
+def _kinds(kind: Any) -> dict[str, Any]:
+    """The types of a record's fields; finding them out for each of a thousand targets would take 100 ms."""
+    return typing.get_type_hints(kind)
+
+
 def _record(value: Any, kind: Any, place: str) -> Any:
     if not isinstance(value, dict):
         raise _NotUnderstoodError(place)
-    kinds = typing.get_type_hints(kind)
+    kinds = _kinds(kind)
     names = _field_names(kind) or ()
     dot = "." if place else ""
     if unknown := [name for name in value if name not in names]:
