@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from lab.errors import LabError
 from lab.namespace import LoopInside
 
+_LONGEST_REQUEST = 65536  # bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -38,7 +40,7 @@ class Service:
         self._mode = _Mode.ANSWER
         self._status = 200
         self._changed = asyncio.Event()  # replaced at every change: lets go of the requests that hang
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[socket.socket] = []
         self._serving: set[asyncio.Task[None]] = set()
         self._answers: list[Answer] = []
         self._loop = LoopInside(namespace)
@@ -75,40 +77,52 @@ class Service:
         self._mode, self._status = mode, status
         self._changed.set()
         self._changed = asyncio.Event()
+        loop = asyncio.get_running_loop()
         if mode is _Mode.REFUSE:
-            for server in self._servers:
-                server.close()
-            self._servers = []
-        elif not self._servers:
-            self._servers = [await self._listen(family, address) for family, address in self._families]
+            for listener in self._listeners:
+                loop.remove_reader(listener)
+                listener.close()
+            self._listeners = []
+        elif not self._listeners:
+            for family, address in self._families:
+                listener = socket.create_server((address, self.port), family=family, backlog=128)
+                listener.setblocking(False)
+                self._listeners.append(listener)
+                loop.add_reader(listener, self._accept, listener)
 
-    async def _listen(self, family: socket.AddressFamily, address: str) -> asyncio.Server:
-        listener = socket.create_server((address, self.port), family=family, backlog=128)
-        return await asyncio.start_server(self._connected, sock=listener)
-
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._serving.add(task)
+    def _accept(self, listener: socket.socket) -> None:
+        # Not asyncio.start_server: it leaves a connection open that is accepted as the server is closed.
+        try:
+            connection, address = listener.accept()
+        except OSError:  # the client has gone again
+            return
+        connection.setblocking(False)
+        serving = asyncio.create_task(self._serve(connection, address[0]))
+        self._serving.add(serving)
 
         def over(task: asyncio.Task[None]) -> None:  # however it ends, and also when it is cancelled before it begins
             self._serving.discard(task)
-            writer.close()
+            connection.close()
 
-        task.add_done_callback(over)
+        serving.add_done_callback(over)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, connection: socket.socket, client: str) -> None:
         changed = self._changed
         # A client that goes away early, or sends no HTTP, is its own affair.
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(OSError):
+            request = b""
+            while b"\r\n\r\n" not in request and len(request) < _LONGEST_REQUEST:
+                more = await asyncio.get_running_loop().sock_recv(connection, 4096)
+                if not more:
+                    return
+                request += more
             if self._mode is _Mode.HANG:
                 await changed.wait()
             elif self._mode is _Mode.ANSWER:
-                self._reply(writer)
+                self._reply(connection, client)
 
-    def _reply(self, writer: asyncio.StreamWriter) -> None:
+    def _reply(self, connection: socket.socket, client: str) -> None:
         body = f"{self.name}\n"
         head = f"HTTP/1.1 {self._status} Lab\r\nContent-Length: {len(body)}\r\nConnection: close"
-        writer.write(f"{head}\r\n\r\n{body}".encode())  # short enough to reach the kernel in this call
-        client = writer.get_extra_info("peername")[0]
+        connection.send(f"{head}\r\n\r\n{body}".encode())  # short enough for the kernel to take it whole
         self._answers.append(Answer(time.time(), self._status, client))
