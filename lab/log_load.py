@@ -137,8 +137,8 @@ def trial(
                 receiver.start()
         sender.join()
         ended = time.monotonic()
-        texts = _until_quiet(receiver)
-        drained = time.monotonic() - QUIET - ended
+        texts, last = _until_quiet(receiver, count)
+        drained = last - ended
         node.stop()
         missing, duplicates = tally(texts, count)
         not_printed, _ = tally([line.text for line in node.log.lines], count)
@@ -148,8 +148,8 @@ def trial(
 
 
 TLS_FILES = {"CA": "ca.pem", "CERT": "client.pem", "KEY": "client.key"}
-#: Seconds without a new line after which all have come.
-QUIET = 3.0
+#: Seconds without a new line after which all have come: when none is missing, and otherwise (tried again every 10).
+QUIET, QUIET_FOR_GOOD = 3.0, 15.0
 
 
 def _spread(kills: int, count: int, first: int, back: int, rate: float) -> list[int]:
@@ -162,10 +162,13 @@ def _spread(kills: int, count: int, first: int, back: int, rate: float) -> list[
     return during + before + after
 
 
-def _until_quiet(receiver: Receiver) -> list[str]:
-    size, since = -1, time.monotonic()
-    while time.monotonic() - since < QUIET:
+def _until_quiet(receiver: Receiver, count: int) -> tuple[list[str], float]:
+    """What has come when no more comes, and when the last did (time.monotonic)."""
+    size, since, quiet = -1, time.monotonic(), QUIET
+    while time.monotonic() - since < quiet:
         if (now := receiver.size) != size:
             size, since = now, time.monotonic()
+            texts = [line.message for line in receiver.lines]
+            quiet = QUIET_FOR_GOOD if tally(texts, count)[0] else QUIET
         time.sleep(0.05)
-    return [line.message for line in receiver.lines]
+    return texts, since

@@ -51,11 +51,16 @@ class LoggedInstance:
 
 @dataclass(frozen=True)
 class LogConfig:
-    """``secrets`` are masked in every line. Only root reads the file."""
+    """``secrets`` are masked in every line. Only root reads the file.
+
+    ``queues`` are, beside ``targets``, what the names of their files in ``spool`` begin with; empty: it has none.
+    """
 
     node: str
     format: str
     levels: Levels
     targets: tuple[str, ...]
+    queues: tuple[str, ...]
+    spool: str
     instances: tuple[LoggedInstance, ...]
     secrets: tuple[str, ...]

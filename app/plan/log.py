@@ -98,6 +98,8 @@ def log_config(plan: Plan, *, show_secrets: bool) -> LogConfig:
         format=plan.log.format,
         levels=plan.log.levels,
         targets=tuple(str(target) for target in plan.log.targets),
+        queues=tuple(target.queue if target.has_spool else "" for target in plan.log.targets),
+        spool=str(spool_of(plan)),
         instances=tuple(
             LoggedInstance(
                 instance.name,

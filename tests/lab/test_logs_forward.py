@@ -115,8 +115,8 @@ def test_nothing_is_lost(lab_possible: None, scheme: str, kind: str) -> None:
     """A server that is away for a while, and a forwarder that is killed; bench/logs.py has the full figures."""
     outcome = trial(scheme, kind, 600, outage=2, kills=3, rate=100)
     assert outcome.missing == [], outcome
-    # Three deaths, and one server that went away.
-    assert outcome.duplicates <= 20, outcome
+    # Three deaths, and one server that went away: app/pid1/log/intake.py has how many lines each repeats.
+    assert outcome.duplicates <= 3 * 5 + 32, outcome
 
 
 def test_two_servers_do_not_wait_for_each_other(lab: Lab, tmp_path: Path) -> None:
@@ -168,6 +168,24 @@ def test_a_full_disk_drops_and_counts_and_nobody_waits(lab: Lab) -> None:
     node.log.wait_for(r"rsyslogd.*(disk|space)")
     # Its death, too, takes nobody along.
     assert lab.holders(VIP) == {"n1"}
+    assert node.stop() == 0
+
+
+def test_a_damaged_spool_does_not_stop_the_log(lab: Lab) -> None:
+    """As a crash or a full disk leaves it: rsyslog goes on without, and everybody waits for the server."""
+    node, host = lab.add_node("n1"), lab.add_host("logs")
+    start(node, f"tcp://{host.ipv4}:9")
+    lab.wait_holder(VIP, node)
+    Sender(node, 200).join()
+    node.log.wait_for("number 000199 of many")
+    node.exec(["sh", "-c", f"truncate --size=0 /proc/{node.pid}/root/run/ka/spool/forward-*.00000001"])
+    node.signal(LOG_FORWARDER, SIGKILL)
+    Sender(node, 100).join()
+    mark = node.log.mark()
+    node.log.wait_for(f"what waited for tcp://{host.ipv4}:9 in /run/ka/spool cannot be read any more and is given up")
+    node.enter(["logger", "-t", "my-script", "the log goes on"])
+    node.log.wait_for("the log goes on", since=mark)
+    assert tally([line.text for line in node.log.lines], 200)[0] == []
     assert node.stop() == 0
 
 

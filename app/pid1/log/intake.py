@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 import time
 from collections import deque
@@ -44,7 +45,7 @@ IN_HAND, IN_HAND_OUT, IN_HAND_FOR = 1, 4, 1.0
 
 #: What may have been on the wire when a server went away is sent to it again: this many of the last messages, but none
 #: older than this many seconds.
-ON_THE_WIRE, ON_THE_WIRE_FOR = 8, 2.0
+ON_THE_WIRE, ON_THE_WIRE_FOR = 32, 2.0
 
 
 class Intake:
@@ -70,6 +71,8 @@ class Intake:
         self._handed_out = 0
         self._sent_at = 0.0
         self._recent: deque[tuple[float, Entry]] = deque(maxlen=ON_THE_WIRE)
+        #: What the files of queues begin with that the forwarder cannot read.
+        self._damaged: set[str] = set()
         self._lost = 0
         self._ticked = 0.0
         #: Gives the process whose messages are about the log itself; 0 while there is no forwarder.
@@ -92,6 +95,7 @@ class Intake:
             self._put_all(self.pipeline.take(taken, pid=pid, uid=uid, now=now, is_forwarder=is_forwarder), now)
             for target in self.pipeline.gone():
                 self._send_again(target, now)
+            self._give_up_damaged(now)
         self.hand_on()
 
     def _put(self, entry: Entry, now: float) -> None:
@@ -142,11 +146,23 @@ class Intake:
         for entry in entries:
             self._put(entry, now)
 
+    def _give_up_damaged(self, now: float) -> None:
+        """Ends a forwarder that makes everybody wait because it cannot read a queue; its successor begins a new one."""
+        for target, queue in self.pipeline.damaged():
+            self._damaged.add(queue)
+            text = f"what waited for {target} in {self.pipeline.spool} cannot be read any more and is given up"
+            self._put_all(self.pipeline.say(WARNING, text, now, target=target), now)
+        if self._damaged and (pid := self.forwarder_pid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def forwarder_ended(self, *, was_killed: bool, is_young: bool = False) -> None:
         """Gets back what the forwarder has not read, or may have read and not queued: its successor gets it.
 
         One that has just started (``is_young``) was handed all that waited at once, and may have printed none of it.
         """
+        _remove_queues(self.pipeline.spool, self._damaged)
+        self._damaged.clear()
         count = len(_emptied(self._input))
         again = [self._sent.pop() for _ in range(min(count, len(self._sent)))]
         if was_killed and (count or time.monotonic() - self._sent_at < IN_HAND_FOR):
@@ -187,6 +203,16 @@ class Intake:
         self.read()
         self.forwarder_ended(was_killed=False)
         return [line for waiting in self._waiting if (line := printed_of(waiting)) is not None]
+
+
+def _remove_queues(spool: Path, queues: Iterable[str]) -> None:
+    for queue in queues:
+        with contextlib.suppress(OSError):  # a spool that has gone has no queues
+            # Root cannot enter it: it has no DAC_OVERRIDE here.
+            os.seteuid(spool.stat().st_uid)
+            for path in spool.glob(f"{queue}.*"):
+                path.unlink()
+        os.seteuid(os.getuid())
 
 
 def _emptied(source: socket.socket) -> list[bytes]:

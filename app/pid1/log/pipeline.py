@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.pid1.log.folding import Folding
@@ -32,6 +33,10 @@ OUT, ALL = "out", "all"
 _CHATTER = re.compile(r",? \[v8[^\]]*\]$|, retry 0\. There should be .*")
 #: Seconds between two lines about what a full queue has dropped.
 DROPPED_EVERY_SECONDS = 60.0
+
+#: A queue whose files it cannot read, after a crash or on a full disk: it goes on without, and whoever logs waits for
+#: the server, the standard output too.
+_DAMAGED = re.compile(r"^fatal error on disk queue '(?P<target>[^']+) queue'")
 
 _DAEMON = 3
 
@@ -71,6 +76,7 @@ class Pipeline:
         self._narrator = Narrator(config.instances)
         self._reach = ServerAbsences(config.targets)
         self._gone: list[str] = []
+        self._damaged: list[str] = []
         # By queue: what it dropped and nobody was told, and when somebody was told last.
         self._dropped: dict[str, tuple[int, float]] = {}
         self.configure(config)
@@ -117,6 +123,8 @@ class Pipeline:
         yield self._entry(message, About(LOG), details=tuple(details.items()))
 
     def _heard(self, message: Message) -> Message:
+        if damaged := _DAMAGED.search(message.text):
+            self._damaged.append(damaged["target"])
         heard = self._reach.hear(message.text, message.time)
         if heard.gone:
             self._gone.append(heard.gone)
@@ -126,6 +134,17 @@ class Pipeline:
         """The numbers of the targets that have gone away since this was asked last, counted from 1."""
         gone, self._gone = self._gone, []
         return [self.targets.index(target) + 1 for target in gone if target in self.targets]
+
+    def damaged(self) -> list[tuple[str, str]]:
+        """The targets whose queue was found damaged since this was asked last, and the begin of its files' names."""
+        damaged, self._damaged = self._damaged, []
+        queues = dict(zip(self._config.targets, self._config.queues, strict=True))
+        return [(target, queues[target]) for target in damaged if queues.get(target)]
+
+    @property
+    def spool(self) -> Path:
+        """The directory of the queues."""
+        return Path(self._config.spool)
 
     def _log(self, message: Message, about: About) -> Iterator[Entry]:
         is_fault = about.transition and about.transition.state == FAULT

@@ -38,6 +38,8 @@ def config() -> LogConfig:
         format="json",
         levels=Levels("info", (("http-checker", "warning"),)),
         targets=("tcp://192.0.2.1:514", "tls://log.example.org:6514"),
+        queues=("forward-000000000001", "forward-000000000002"),
+        spool="/run/ka/spool",
         instances=(LoggedInstance("main", 100, ("203.0.113.10/24",)),),
         secrets=("s3cret-1",),
     )

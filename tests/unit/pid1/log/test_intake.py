@@ -178,12 +178,12 @@ class TestForwarderDies:
 class TestServerGoesAway:
     def test_what_was_on_the_wire_is_sent_to_it_again(self, node: Node) -> None:
         # At this severity the forwarder's message itself is not shown.
-        node.log(*(f"number {number}" for number in range(20)))
+        node.log(*(f"number {number}" for number in range(40)))
         node.takes()
         node.intake.forwarder_pid = os.getpid
         node.log(f"action '{TCP}' suspended (module 'builtin:omfwd')", program="rsyslogd")
         node.intake.forwarder_pid = int
-        assert node.takes() == [f"to1 {number}" for number in range(20 - ON_THE_WIRE, 20)]
+        assert node.takes() == [f"to1 {number}" for number in range(40 - ON_THE_WIRE, 40)]
 
     def test_but_not_what_was_said_long_ago(self, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
         node.log("number 1")
