@@ -45,7 +45,7 @@ IN_HAND, IN_HAND_OUT, IN_HAND_FOR = 1, 4, 1.0
 
 #: What may have been on the wire when a server went away is sent to it again: this many of the last messages, but none
 #: older than this many seconds.
-ON_THE_WIRE, ON_THE_WIRE_FOR = 32, 2.0
+ON_THE_WIRE, ON_THE_WIRE_FOR = 32, 10.0
 
 
 class Intake:
