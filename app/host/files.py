@@ -5,17 +5,49 @@ What it gives and raises is what pathlib does, so that rules can say the kernel'
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import ssl
 import stat
+import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 NO_SUCH_FILE = os.strerror(errno.ENOENT)
+
+#: Seconds that all the operator's files together may take to be read: a network file system that is away answers never.
+ANSWER_SECONDS = 2.0
+
+#: Bytes of a file that show that its file system answers.
+_ENOUGH = 1 << 16
+
+
+def silent(paths: Iterable[Path]) -> list[Path]:
+    """Those of the files and directories that cannot be read within ANSWER_SECONDS; raises nothing."""
+    # A read that hangs cannot be called off: its thread is left behind, and ends with the process.
+    threads = [(path, threading.Thread(target=_read, args=(path,), daemon=True)) for path in dict.fromkeys(paths)]
+    for _, thread in threads:
+        thread.start()
+    until = time.monotonic() + ANSWER_SECONDS
+    for _, thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return [path for path, thread in threads if thread.is_alive()]
+
+
+def _read(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            for inner in path.rglob("*"):
+                _read(inner)
+        elif path.is_file():
+            with path.open("rb") as file:
+                file.read(_ENOUGH)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from app.contract.errors import ConfigError, Problem
+from app.host.files import ANSWER_SECONDS, silent
 from app.host.machine import observe
 from app.plan.make import make_plan
 from app.plan.rules import problems
@@ -14,6 +15,7 @@ from app.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
 
     from app.contract.peers_config import Learned
     from app.host.addresses import Place
@@ -73,6 +75,16 @@ def usable_vips(settings: Settings) -> set[IPAddress]:
     return {vip.address for area in areas for field in ("include", "exclude") for vip in getattr(area, field, ())}
 
 
+def _read_places(settings: Settings) -> list[Path]:
+    """Where files of the operator's are read, as far as the settings can be read."""
+    data = getattr(settings.places, "data_dir", None)
+    named = [getattr(settings.logs, f"log_forward_{name}", None) for name in ("ca", "cert", "key")]
+    named += [getattr(asked.checks, "check_ca_file", None) for asked in settings.instances]
+    if data is not None:
+        named += [data / name for name in ("conf.d", "templates", "scripts")]
+    return [path for path in named if path is not None]
+
+
 def _look(
     environ: Mapping[str, str],
     known_names: Mapping[str, tuple[IPAddress, ...]],
@@ -81,6 +93,9 @@ def _look(
 ) -> tuple[Plan | None, list[Problem], list[str]]:
     """The plan, or else what keeps it from being made: problems, and peers' names that have no address."""
     loaded = load(environ)
+    if hanging := silent(_read_places(loaded.settings)):
+        sentence = f"does not answer within {ANSWER_SECONDS:g} s, its file system hangs; it must be at hand"
+        raise ConfigError(*loaded.problems, *(Problem(str(path), sentence) for path in hanging))
     peers = [peer for asked in loaded.settings.instances for peer in getattr(asked.peers, "unicast_peers", ())]
     host = observe(peers, known_names, usable_vips(loaded.settings), ours)
     found = [*loaded.problems, *problems(loaded.settings, host)]
