@@ -124,6 +124,21 @@ def test_a_keepalived_that_cannot_be_started_again_leaves_no_vip(lab: Lab, tmp_p
     assert placed(node) == set()
 
 
+def test_a_node_that_is_told_to_stop_while_keepalived_waits_for_its_next_start_ends_with_0(
+    lab: Lab, tmp_path: Path
+) -> None:
+    stand_in = tmp_path / "keepalived"
+    stand_in.write_text(KEEPALIVED_THAT_FAILS, encoding="ascii")
+    stand_in.chmod(0o755)
+    target = program("keepalived")
+    node = lab.add_node("n1")
+    node.start_service()
+    node.start({**ENVIRONMENT, "KA_PRIORITY": "254"}, binds={Path(target): REAL, stand_in: target})
+    node.log.wait_for("exited: keepalived .*not expected")
+    assert node.stop() == 0
+    assert placed(node) == set()
+
+
 def test_a_program_that_dies_again_and_again_ends_the_node_with_70(lab: Lab) -> None:
     victims = {"keepalived": KEEPALIVED, "http-checker": HTTP_CHECKER}
     nodes = {name: lab.add_node(name) for name in victims}
