@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.contract.peers_config import ADVERT_FDS
@@ -22,24 +23,31 @@ LARGEST = 4096
 #: The protocol's number, which a checksum is also made of.
 VRRP = 112
 
+#: The hops left to a packet that no router has passed on (RFC 5798, 5.1.1.3, 5.1.2.3), and what keepalived 2.2.7 gives
+#: its unicast adverts over IPv6 instead.
+UNROUTED, UNROUTED_IPV6 = 255, 64
+
 #: Adverts that are read before other work is done.
 AT_ONCE = 64
 
 
 class Packet(NamedTuple):
-    """What came in: two addresses, and VRRP without the IP header."""
+    """What came in: two addresses, VRRP without the IP header, and the hops that were left to it."""
 
     source: str
     destination: str
     body: bytes
+    hops: int
 
 
 class ValidAdvert(NamedTuple):
-    """A valid advert for ``instance``; ``is_goodbye``: the master that sent it is going."""
+    """A valid advert for ``instance``; ``is_goodbye``: the master that sent it is going; ``is_near``: no router has
+    passed it on, so its sender is on the link and not somebody who got to know the password elsewhere."""
 
     instance: SpokenInstance
     source: str
     is_goodbye: bool
+    is_near: bool
 
 
 def inherited() -> list[socket.socket]:
@@ -53,6 +61,7 @@ def inherited() -> list[socket.socket]:
         listener.setblocking(False)
         if listener.family == socket.AF_INET6:  # whose packets come without their header
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
         found.append(listener)
     return found
 
@@ -61,24 +70,27 @@ def packets(listener: socket.socket) -> Iterator[Packet]:
     """What waits there, up to a limit."""
     for _ in range(AT_ONCE):
         try:
-            taken, ancillary, _, sender = listener.recvmsg(LARGEST, socket.CMSG_SPACE(20))
+            taken, ancillary, _, sender = listener.recvmsg(LARGEST, socket.CMSG_SPACE(20) + socket.CMSG_SPACE(4))
         except OSError:  # nothing waits, or the link has gone
             return
         if listener.family == socket.AF_INET6:
             # in6_pktinfo begins with the address (ipv6(7)).
             to = next((data[:16] for _, kind, data in ancillary if kind == socket.IPV6_PKTINFO), b"")
+            hops = next((data[:4] for _, kind, data in ancillary if kind == socket.IPV6_HOPLIMIT), b"")
             if len(to) == 16:
-                yield Packet(str(sender[0]), socket.inet_ntop(socket.AF_INET6, to), taken)
+                destination = socket.inet_ntop(socket.AF_INET6, to)
+                yield Packet(str(sender[0]), destination, taken, int.from_bytes(hops, sys.byteorder))
         elif len(taken) >= 20:
             source, destination = (socket.inet_ntoa(taken[start : start + 4]) for start in (12, 16))
-            yield Packet(source, destination, taken[(taken[0] & 15) * 4 :])
+            yield Packet(source, destination, taken[(taken[0] & 15) * 4 :], taken[8])
 
 
 def heard(packet: Packet, instances: Iterable[SpokenInstance]) -> ValidAdvert | None:
     """The instance that keepalived takes this advert for; None when it would take it for none."""
     for instance in instances:
         if _is_of(packet, instance):
-            return ValidAdvert(instance, packet.source, is_goodbye=packet.body[2] == 0)
+            is_near = packet.hops == UNROUTED or (instance.ip_version == 6 and packet.hops == UNROUTED_IPV6)
+            return ValidAdvert(instance, packet.source, is_goodbye=packet.body[2] == 0, is_near=is_near)
     return None
 
 

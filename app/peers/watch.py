@@ -171,7 +171,7 @@ class Watch:
                 continue
             instance = heard.instance
             self._names.hearing.hear(instance.name, instance.interval, now, is_goodbye=heard.is_goodbye)
-            if heard.is_goodbye:
+            if heard.is_goodbye or not heard.is_near:
                 continue
             self._strangers.hear(heard.source)
             peer = Learned(instance.name, heard.source)

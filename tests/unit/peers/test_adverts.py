@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from app.contract.peers_config import SpokenInstance
-from app.peers.adverts import VRRP, Packet, ValidAdvert, heard
+from app.peers.adverts import UNROUTED, UNROUTED_IPV6, VRRP, Packet, ValidAdvert, heard
 
 HERE, THERE, VIP = "203.0.113.11", "203.0.113.12", "203.0.113.10"
 HERE6, THERE6, VIP6 = "2001:db8::11", "2001:db8::12", "2001:db8::10"
@@ -43,15 +43,26 @@ def packet(its: SpokenInstance, *, priority: int = 100, pseudo: bool = True, spo
     body = bytearray(head + middle + struct.pack("!H", checksum(covered)) + tail)
     if spoil is not None:
         body[spoil] ^= 1
-    return Packet(source, destination, bytes(body))
+    return Packet(source, destination, bytes(body), UNROUTED)
 
 
 @pytest.mark.parametrize("its", ALL, ids=lambda its: its.name)
 def test_a_good_one_is_of_its_instance(its: SpokenInstance) -> None:
-    assert heard(packet(its), ALL) == ValidAdvert(its, THERE if its.ip_version == 4 else THERE6, is_goodbye=False)
+    there = THERE if its.ip_version == 4 else THERE6
+    assert heard(packet(its), ALL) == ValidAdvert(its, there, is_goodbye=False, is_near=True)
     found = heard(packet(its, priority=0), ALL)
     assert found is not None
     assert found.is_goodbye
+
+
+@pytest.mark.parametrize(
+    ("its", "hops", "is_near"),
+    [(TWO, 254, False), (TWO, UNROUTED_IPV6, False), (SIX, UNROUTED_IPV6, True), (SIX, 254, False), (SIX, 63, False)],
+)
+def test_one_that_a_router_has_passed_on_is_heard_but_not_near(its: SpokenInstance, hops: int, is_near: bool) -> None:
+    found = heard(packet(its)._replace(hops=hops), ALL)
+    assert found is not None
+    assert found.is_near == is_near
 
 
 def test_version_3_without_the_addresses_in_its_checksum() -> None:
