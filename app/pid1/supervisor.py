@@ -53,6 +53,13 @@ class _ToLog(loggers.Handler):  # type: ignore[misc]  # supervisor has no types
         self._log.log(level, "%s", message)
 
 
+#: The signals that supervisord has handlers for.
+_HANDLED = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD),
+)
+
+
 class _Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
     """supervisord's options, with our log in place of a log file."""
 
@@ -60,6 +67,21 @@ class _Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
         """Called by supervisord once, when it has read its configuration."""
         self.logger = loggers.getLogger(self.loglevel)
         self.logger.addHandler(_ToLog(open_log("supervisord", os.environ["LOG_LEVEL"])))
+
+    def fork(self) -> int:
+        """Called by supervisord to start a program, which may be told to stop before it is executed.
+
+        PID 1's handlers, which the child has until then, would take the signal for one of PID 1's own.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        try:
+            pid: int = super().fork()
+            if pid == 0:
+                for number in _HANDLED:
+                    signal.signal(number, signal.SIG_DFL)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return pid
 
 
 class Readable:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -17,7 +19,7 @@ from app.pid1 import supervisor
 CLASSES = {
     supervisord.Supervisor: "main run runforever tick reap handle_signal ordered_stop_groups_phase_2 "
     "process_groups stop_groups options",
-    ServerOptions: "realize make_logger get_socket_map mood pidhistory logger loglevel",
+    ServerOptions: "realize fork make_logger get_socket_map mood pidhistory logger loglevel",
     process.Subprocess: "spawn stop signal pid spawnerr config _prepare_child_fds",
     process.ProcessGroup: "processes",
     events.ProcessLogEvent: "process channel data",
@@ -63,3 +65,19 @@ def test_its_own_words() -> None:
     assert f'"{supervisor._ITS_WORD}"' in inspect.getsource(process)
     assert f'"{supervisor._SAYS_NOTHING}\\n"' in inspect.getsource(process)
     assert "'received %s indicating" in inspect.getsource(supervisord)
+
+
+def test_a_program_that_is_told_to_stop_before_it_is_executed_stops() -> None:
+    """In a process of its own: what is called after a fork cannot be taken back."""
+    story = """
+import os, signal
+from app.pid1.supervisor import _Options
+signal.signal(signal.SIGTERM, lambda *_: None)
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))
+pid = _Options().fork()
+if pid == 0:
+    os._exit(0)  # as if executed, and told nothing
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+    done = subprocess.run([sys.executable, "-c", story], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "-15 set()\n"
