@@ -23,10 +23,30 @@ if TYPE_CHECKING:
 GOODBYE_SECONDS = 0.1
 
 
-def states(leader: int, layout: Layout) -> str:
-    """The letters of the states (proc_pid_stat(5)) that keepalived's processes are in, without those that are gone."""
-    pids = {str(leader), *(_text(path) for path in layout.keepalived_pid_files)} - {"0", ""}
-    return "".join(sorted(_text(Path(f"/proc/{pid}/stat")).rpartition(")")[2][1:2] for pid in pids))
+class States:
+    """The states of keepalived's processes, look by look."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        #: How often each process had given up its processor at the last look.
+        self._switches: dict[str, str] = {}
+
+    def look(self, leader: int) -> str:
+        """Their letters (proc_pid_stat(5)), without those that are gone.
+
+        One that waits for a disk now, and has run since the last look, is on a machine without memory and hangs in
+        nothing: it counts as running.
+        """
+        pids = {str(leader), *(_text(path) for path in self._layout.keepalived_pid_files)} - {"0", ""}
+        before, self._switches = self._switches, {pid: _switches(pid) for pid in pids}
+        letters = {pid: _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2][1:2] for pid in pids}
+        went_on = {pid for pid in pids if pid in before and self._switches[pid] != before[pid]}
+        return "".join(sorted("R" if its == "D" and pid in went_on else its for pid, its in letters.items()))
+
+
+def _switches(pid: str) -> str:
+    status = _text(Path(f"/proc/{pid}/status"))
+    return next((line for line in status.splitlines() if line.startswith("voluntary_ctxt_switches")), "")
 
 
 def _text(path: Path) -> str:

@@ -44,10 +44,11 @@ class Node:
         self._reports.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         prepare = {LOG_FORWARDER: self.intake.prepare_child, PEERS: hear_adverts}
         self._programs = Programs(self.tell, self._each_round, prepare)
+        states = aftermath.States(layout)
         self._policy = Policy(
             has_file=lambda name: (layout.run_dir / name).exists(),
             pid=self._programs.pid,
-            states=lambda: aftermath.states(self._programs.pid(KEEPALIVED), layout),
+            states=lambda: states.look(self._programs.pid(KEEPALIVED)),
         )
         self._programs.watch(self._reports.fileno(), Readable(self._on_report))
         self._programs.watch(self.intake.listener.fileno(), Readable(self.intake.read))

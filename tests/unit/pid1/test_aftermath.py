@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
-from app.pid1.aftermath import end_group
+from app.contract.paths import Layout
+from app.pid1.aftermath import States, end_group
+from lab.patience import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def group(script: str) -> subprocess.Popen[bytes]:
@@ -69,3 +76,28 @@ def test_what_a_dead_keepalived_leaves_is_ended_without_being_process_1() -> Non
     """It became the child of process 1, could not be waited for, and survived."""
     done = subprocess.run([sys.executable, "-c", HOUSEHOLD], capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"b''\n", b"")
+
+
+#: Hangs in the kernel until a FIFO has a writer: a process that starts another waits for that one to be executed.
+HANGS = """
+import os, sys
+while True:
+    os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)])
+"""
+
+
+def test_who_waits_for_a_disk_hangs_only_if_it_has_not_run_since_the_last_look(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    states = States(Layout(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", HANGS, fifo], process_group=0) as process:
+        try:
+            wait_until(lambda: States(Layout(tmp_path)).look(process.pid) == "D", "a process that hangs")
+            assert [states.look(process.pid) for _ in range(3)] == ["D", "D", "D"]
+            with fifo.open("w"):  # once around
+                pass
+            wait_until(lambda: states.look(process.pid) == "R", "that it has run")
+            wait_until(lambda: states.look(process.pid) == "D", "that it hangs again")
+        finally:
+            os.killpg(process.pid, 9)
+    assert states.look(process.pid) == ""
