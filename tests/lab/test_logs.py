@@ -226,8 +226,8 @@ class TestNobodyWaits:
         node.start({**ALONE, "KA_LOG_FORMAT": "json"})
         lab.wait_holder(VIP, node)
         sender = Sender(node, 20, rate=4)
-        # supervisord gives up after four deaths, each in the first second of a life, which a busy machine may miss; between
-        # two it waits three seconds at the most.
+        # supervisord gives up after four deaths, each in the first second of a life, which a busy machine may miss;
+        # between two it waits three seconds at the most.
         with contextlib.suppress(LabError):  # none is there any more
             while True:
                 node.signal(LOG_FORWARDER, SIGKILL, timeout=5)
