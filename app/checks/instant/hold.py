@@ -131,7 +131,7 @@ class ServerHold:
         if self._holder not in (None, target):
             return False
         now = self._began = self._now()
-        may = target.counts_as_up and now >= self._rests_until
+        may = now >= self._rests_until
         if self._trust is _Trust.ON_TRIAL and may:
             patience = min(TRIAL_SECONDS + 2 * self._took, limit / 4)
             asyncio.get_running_loop().call_later(patience, self._overdue, self._connection)
@@ -159,7 +159,8 @@ class ServerHold:
             self._rests_until = self._now() + ONE_AT_A_TIME_SECONDS
         if connection is None:
             return
-        if not ok or self._now() < self._rests_until or not self._holds.watch(connection, self._gone):
+        may = ok and target.counts_as_up and self._now() >= self._rests_until
+        if not may or not self._holds.watch(connection, self._gone):
             connection.close()
             return
         self._connection, self._holder = connection, target
