@@ -175,7 +175,7 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
 
 
 class _HttpProber:
-    __slots__ = ("_body", "_headers", "_hold", "_name", "_session", "_target", "_tls", "_url")
+    __slots__ = ("_body", "_headers", "_hold", "_keeping", "_name", "_session", "_target", "_tls", "_url")
 
     def __init__(self, target: CheckTarget, session: aiohttp.ClientSession, tls: ssl.SSLContext | bool) -> None:
         headers = {**_OWN_HEADERS, **dict(target.headers)}
@@ -188,6 +188,7 @@ class _HttpProber:
         self._session = session
         self._tls = tls
         self._headers = headers
+        self._keeping = headers | _KEEP
         self._hold: TargetHold | None = None
         # The certificate has to fit the name that is asked for, not the address that is connected to.
         self._name = URL(f"https://{host}").host if host and address.scheme == "https" else None
@@ -204,7 +205,7 @@ class _HttpProber:
         hold = self._hold
         if hold is None or not hold.begin(limit):
             return await self._probe(limit, self._headers, None)
-        answer = await self._probe(limit, self._headers | _KEEP, hold)
+        answer = await self._probe(limit, self._keeping, hold)
         if answer.kept is None:
             hold.end(None, ok=False)
         return answer

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import os
 import resource
 import select
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Hashable
 
 TRIAL_SECONDS = 0.1
@@ -63,20 +63,20 @@ class Holds:
             self._servers[server] = ServerHold(self, self._loop.time)
         return self._servers[server]
 
-    def watch(self, connection: socket.socket, gone: Callable[[], None]) -> bool:
-        """Whether there is room for one more; then `gone` is called when its other end closes it."""
+    def watch(self, connection: int, gone: Callable[[], None]) -> bool:
+        """Whether there is room for one more (its descriptor); then `gone` is called when its other end closes it."""
         if len(self._gone) >= self._most:
             return False
         # What the server has sent besides (tickets of TLS) does not matter, so not EPOLLIN.
         self._epoll.register(connection, select.EPOLLRDHUP)
-        self._gone[connection.fileno()] = gone
+        self._gone[connection] = gone
         return True
 
-    def let_go(self, connection: socket.socket) -> None:
+    def let_go(self, connection: int) -> None:
         """Closes one that is held."""
-        del self._gone[connection.fileno()]
+        del self._gone[connection]
         self._epoll.unregister(connection)
-        connection.close()
+        os.close(connection)
 
     def close(self) -> None:
         """Lets go of all."""
@@ -105,7 +105,7 @@ class ServerHold:
         self._now = now
         self._targets: list[Asked] = []
         self._holder: Asked | None = None
-        self._connection: socket.socket | None = None
+        self._connection: int | None = None
         self._began = 0.0
         self._since = 0.0
         self._took = 0.0
@@ -145,8 +145,8 @@ class ServerHold:
         self._holder = target if may else None
         return may
 
-    def end(self, target: Asked, connection: socket.socket | None, *, ok: bool) -> None:
-        """The probe has ended; `connection` is what it left open, and belongs to this object from now on."""
+    def end(self, target: Asked, connection: int | None, *, ok: bool) -> None:
+        """The probe has ended; `connection` is a descriptor of what it left open, and belongs to this object now."""
         was_held = self._connection is not None
         self.release()
         self._holder = None
@@ -161,7 +161,7 @@ class ServerHold:
             return
         may = ok and target.counts_as_up and self._now() >= self._rests_until
         if not may or not self._holds.watch(connection, self._gone):
-            connection.close()
+            os.close(connection)
             return
         self._connection, self._holder = connection, target
         self._since = self._now()
@@ -176,7 +176,7 @@ class ServerHold:
             self._holds.let_go(self._connection)
             self._connection = None
 
-    def _overdue(self, connection: socket.socket | None) -> None:
+    def _overdue(self, connection: int | None) -> None:
         if connection is self._connection and self._trust is _Trust.ON_TRIAL:
             self.release()
 
@@ -206,6 +206,6 @@ class TargetHold:
         """As ServerHold.begin."""
         return self._server.begin(self._target, limit)
 
-    def end(self, connection: socket.socket | None, *, ok: bool) -> None:
+    def end(self, connection: int | None, *, ok: bool) -> None:
         """As ServerHold.end."""
         self._server.end(self._target, connection, ok=ok)

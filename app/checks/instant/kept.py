@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextvars
+import os
 from typing import TYPE_CHECKING
 
 import aiohttp
 
 if TYPE_CHECKING:
-    import socket
-
     from aiohttp.connector import Connection
 
     from app.checks.instant.hold import TargetHold
@@ -35,7 +34,7 @@ class KeptConnection:
 class KeepingResponse(aiohttp.ClientResponse):
     """Keeps the connection of an exchange that is complete, where the server was asked to leave it open."""
 
-    kept: socket.socket | None = None
+    kept: int | None = None
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         if keeps.get():
@@ -48,7 +47,7 @@ class KeepingResponse(aiohttp.ClientResponse):
         if protocol is None or transport is None or protocol.should_close or transport.is_closing():
             return
         # Another descriptor of the same connection: as long as that is open, closing the first one tells nobody.
-        self.kept = transport.get_extra_info("socket").dup()
+        self.kept = os.dup(transport.get_extra_info("socket").fileno())
         if transport.get_extra_info("sslcontext") is not None:
             # Without the goodbye of TLS, after which the server would close.
             transport.abort()
