@@ -99,6 +99,14 @@ class ServerProgram:
     ) -> None:
         self.close()
 
+    @property
+    def pids(self) -> list[int]:
+        """Its processes, the first and those that this one has started."""
+        if self._process is None:
+            return []
+        first = self._process.pid
+        return [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text(encoding="ascii").split())]
+
     def start(self) -> None:
         """Starts it, again after `kill`."""
         self._process = subprocess.Popen(
