@@ -19,7 +19,7 @@ STALL_SECONDS = 0.25
 BUNDLE_SECONDS = 0.04
 """Seconds between the starts of two probes, or they start together: one wake-up for many halves what each costs."""
 
-CONFIRM_SECONDS = 0.015
+CONFIRM_SECONDS = 0.01
 """Seconds from a bad answer that a hint led to until the next probe: enough for a listener to be handed over."""
 
 _TINY = 1e-6
