@@ -142,7 +142,7 @@ class ServerProgram:
         if self._kind == "nginx":
             configuration = self._place / "nginx.conf"
             configuration.write_text(NGINX.format(place=self._place, port=self._port), encoding="ascii")
-            return ["nginx", "-c", str(configuration)]
+            return ["nginx", "-e", "stderr", "-c", str(configuration)]
         if self._kind == "http.server":
             return [sys.executable, "-m", "http.server", "--directory", str(self._place), str(self._port)]
         if self._kind == "listener":
