@@ -110,7 +110,8 @@ def reload_rows() -> Iterator[Row]:
     with Lab() as lab, contextlib.ExitStack() as ends:
         nodes = [lab.add_node("n1"), lab.add_node("n2")]
         servers = [ends.enter_context(ServerProgram(node, "nginx")) for node in nodes]
-        _start(lab, nodes, ENVIRONMENT)
+        # The debug level names each probe that failed.
+        _start(lab, nodes, {**ENVIRONMENT, "KA_LOG_LEVEL": "debug"})
         client = lab.add_host("client").start_client(f"http://{VIP}/", rate=200)
         for _number in range(RELOADS):
             servers[0].reload()
