@@ -136,6 +136,7 @@ def _checker(plan: Plan, *, show_secrets: bool) -> CheckerConfig:
                 rise=check.rise,
                 fall=check.fall,
                 targets=tuple(_target(plan, check, url, show_secrets=show_secrets) for url in check.urls),
+                instant=check.is_instant,
             )
             for check in plan.http_checks
         ),

@@ -33,7 +33,7 @@ class RunningCheck:
         if not self._published:
             verdict.write(up=False)
         self.resumed_up = self._published
-        self.changed: Callable[[], None] = lambda: None
+        self.changed: list[Callable[[], None]] = []
         """Called after every change that a reader of the states may want to know of."""
         start = TargetState.UP if self._published else TargetState.INIT
         self.targets = [
@@ -56,7 +56,7 @@ class RunningCheck:
             self._not_up = sum(not target.machine.state.is_up for target in self.targets)
             self._publish()
         if machine.state is not before:
-            self.changed()
+            self._tell()
         return change
 
     def explain(self, index: int, at: float, change: StateChange | None, reason: str, details: str) -> None:
@@ -73,7 +73,11 @@ class RunningCheck:
                 self._log.debug("%s: one failure: %s", target.label, _joined(reason, details))
             return
         target.reason, target.details, target.said_at = reason, details, at
-        self.changed()
+        self._tell()
+
+    def _tell(self) -> None:
+        for told in self.changed:
+            told()
 
     def _publish(self) -> None:
         up = self._not_up == 0

@@ -13,6 +13,8 @@ from yarl import URL
 
 from app import __version__
 from app.checks import reason
+from app.checks.instant.hold import Holds
+from app.checks.instant.kept import KeepingResponse, KeptConnection, keeps
 from app.checks.resolve import SharedResolver
 from app.contract.errors import ConfigError, Problem
 from app.contract.pattern import TIME_LIMIT_SECONDS, SlowPatternError, compile_pattern, search
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping, Sequence
 
+    from app.checks.instant.hold import Asked, TargetHold
     from app.contract.checker_config import CheckTarget
 
 BODY_LIMIT = 64 * 1024
@@ -36,6 +39,7 @@ FAREWELL_SECONDS = 0.1
 """Seconds that the rest of a body may take after the verdict, so that the server sees a proper end."""
 
 
+_KEEP = {"Connection": "keep-alive"}
 _OWN_HEADERS = {"User-Agent": f"docker-keepalived/{__version__}", "Accept-Encoding": "identity"}
 
 
@@ -48,9 +52,17 @@ class ProbeResult:
     timed_out: bool = False
     response: aiohttp.ClientResponse | None = None
     body: bytes = b""
+    kept: KeptConnection | None = None
 
     async def finish(self) -> str:
         """Ends the exchange, which may take FAREWELL_SECONDS, and gives the first line of a bad answer's body."""
+        try:
+            return await self._finish()
+        finally:
+            if self.kept is not None:
+                self.kept.hand_over(ok=self.ok)
+
+    async def _finish(self) -> str:
         response, self.response = self.response, None
         if response is None:
             return ""
@@ -79,6 +91,7 @@ class Probers:
         self._resolver = SharedResolver(len(names))
         self._sessions: dict[str | None, aiohttp.ClientSession] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
+        self._holds = Holds()
 
     def make(self, target: CheckTarget) -> Prober:
         """Raises ConfigError when the target's CA file cannot be used."""
@@ -86,8 +99,18 @@ class Probers:
             return _TcpProber(target, self._resolver)
         return _HttpProber(target, self._session(target.address.socket), self._tls(target))
 
+    def hold(self, prober: Prober, watch: Asked) -> None:
+        """From now on `watch` is told when the connection of the prober's last good answer is closed."""
+        if isinstance(prober, _HttpProber):
+            prober.hold_for(watch, self._holds)
+
+    def addresses(self, host: str) -> Sequence[str]:
+        """What a target's host is now: itself, or what the last look-up of the name gave."""
+        return (host,) if _is_literal(host) else self._resolver.known.get(host, ())
+
     async def close(self) -> None:
         """Ends every connection."""
+        self._holds.close()
         for session in self._sessions.values():
             await session.close()
         await self._resolver.close()
@@ -112,6 +135,7 @@ class Probers:
                 max_line_size=HEADER_LIMIT,
                 max_field_size=HEADER_LIMIT,
                 middlewares=(_once,),
+                response_class=KeepingResponse,
             )
         return self._sessions[path]
 
@@ -151,7 +175,7 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
 
 
 class _HttpProber:
-    __slots__ = ("_body", "_headers", "_name", "_session", "_target", "_tls", "_url")
+    __slots__ = ("_body", "_headers", "_hold", "_keeping", "_name", "_session", "_target", "_tls", "_url")
 
     def __init__(self, target: CheckTarget, session: aiohttp.ClientSession, tls: ssl.SSLContext | bool) -> None:
         headers = {**_OWN_HEADERS, **dict(target.headers)}
@@ -164,14 +188,37 @@ class _HttpProber:
         self._session = session
         self._tls = tls
         self._headers = headers
+        self._keeping = headers | _KEEP
+        self._hold: TargetHold | None = None
         # The certificate has to fit the name that is asked for, not the address that is connected to.
         self._name = URL(f"https://{host}").host if host and address.scheme == "https" else None
         self._url = URL(address.url)
 
+    def hold_for(self, watch: Asked, holds: Holds) -> None:
+        """Has the connections of good answers held on behalf of `watch`."""
+        # A redirect may lead to another server, and who names the header has a reason.
+        if not self._target.follow and not any(name.lower() == "connection" for name in self._headers):
+            address = self._target.address
+            self._hold = holds.of((*address.origin, address.socket)).join(watch)
+
     async def probe(self, limit: float) -> ProbeResult:
+        hold = self._hold
+        if hold is None or not hold.begin(limit):
+            return await self._probe(limit, self._headers, None)
+        answer = await self._probe(limit, self._keeping, hold)
+        if answer.kept is None:
+            hold.end(None, ok=False)
+        return answer
+
+    async def _probe(self, limit: float, headers: Mapping[str, str], hold: TargetHold | None) -> ProbeResult:
         try:
             async with asyncio.timeout(limit):
-                return await self._judge(await self._ask())
+                keeps.set(hold is not None)
+                response = await self._ask(headers)
+                answer = await self._judge(response)
+                if hold is not None and isinstance(response, KeepingResponse):
+                    answer.kept = KeptConnection(hold, response)
+                return answer
         except TimeoutError:
             return ProbeResult(ok=False, reason=reason.for_timeout(limit), timed_out=True)
         except _Failed as error:
@@ -179,8 +226,8 @@ class _HttpProber:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return ProbeResult(ok=False, reason=reason.for_error(error))
 
-    async def _ask(self) -> aiohttp.ClientResponse:
-        response = await self._get(self._url, self._headers, self._name)
+    async def _ask(self, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        response = await self._get(self._url, headers, self._name)
         redirects = REDIRECT_LIMIT if self._target.follow else 0
         while self._target.follow and response.status in REDIRECTS and "Location" in response.headers:
             response.close()

@@ -34,7 +34,7 @@ class ReportFile:
     def watch(self) -> None:
         """Writes the first report, and one after every change from now on."""
         for check in self._checks:
-            check.changed = self._note
+            check.changed.append(self._note)
         self._note()
 
     def _note(self) -> None:

@@ -26,6 +26,8 @@ class SharedResolver(AbstractResolver):
     def __init__(self, names: int) -> None:
         self._threads = concurrent.futures.ThreadPoolExecutor(min(max(names, 1), MOST_THREADS), "resolve")
         self._running: dict[str, asyncio.Future[_Addresses]] = {}
+        self.known: dict[str, tuple[str, ...]] = {}
+        """The addresses that each name had last."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -67,8 +69,9 @@ class SharedResolver(AbstractResolver):
 
     def _finished(self, host: str, lookup: asyncio.Future[_Addresses]) -> None:
         self._running.pop(host, None)
-        if not lookup.cancelled():
-            lookup.exception()  # seen, even when no probe is left to take it
+        # Asked for its exception even when no probe is left to take it, or asyncio complains.
+        if not lookup.cancelled() and lookup.exception() is None:
+            self.known[host] = tuple(place[0] for *_, place in lookup.result())
 
 
 def _addresses(host: str) -> _Addresses:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.checks.check import RunningCheck
+from app.checks.instant.listeners import Endpoint, ListenerWatch
 from app.checks.probe import Probers
 from app.checks.report import ReportFile
 from app.checks.schedule import ProbeLoop, next_slot, spread
 from app.contract.verdict import Heartbeat, Verdict
+from app.host import sock_diag
 
 if TYPE_CHECKING:
     import logging
@@ -41,12 +44,16 @@ async def run(config: CheckerConfig, log: logging.Logger) -> None:
     ]
     probers = Probers([target for settings in config.checks for target in settings.targets])
     answered = asyncio.Event()
-    watches = _watches(checks, probers, answered, start)
+    watches, endpoints = _watches(checks, probers, answered, start)
     for check in checks:
         _greet(check, log)
     interval = min(settings.interval for settings in config.checks)
     heartbeat = Heartbeat(verdicts, interval, max(settings.timeout for settings in config.checks))
     ReportFile(Path(config.report), checks, log).watch()
+    listeners = ListenerWatch(endpoints, log)
+    for check in checks:
+        check.changed.append(listeners.changed)
+    listeners.start()
     work = [*(watch.run() for watch in watches), beat(heartbeat, watches, answered, start)]
     tasks = [asyncio.ensure_future(each) for each in work]
     try:
@@ -56,6 +63,7 @@ async def run(config: CheckerConfig, log: logging.Logger) -> None:
             task.cancel()
         # Not for ever: what went wrong may be a probe that does not end.
         await asyncio.wait(tasks, timeout=PARTING_SECONDS)
+        listeners.close()
         await probers.close()
 
 
@@ -81,14 +89,23 @@ async def beat(heartbeat: Heartbeat, watches: Sequence[ProbeLoop], answered: asy
 
 def _watches(
     checks: Sequence[RunningCheck], probers: Probers, answered: asyncio.Event, start: float
-) -> list[ProbeLoop]:
-    """One watch per target, their phases spread over the interval."""
+) -> tuple[list[ProbeLoop], list[Endpoint]]:
+    """One watch per target, their phases spread over the interval; and where those are served that hints are for."""
     every = [(check, index) for check in checks for index in range(len(check.targets))]
     watches = []
+    endpoints = []
     for place, (check, index) in enumerate(every):
         phase = start + spread(place, len(every), check.settings.interval)
-        watches.append(ProbeLoop(check, index, probers.make(check.settings.targets[index]), answered, phase))
-    return watches
+        target = check.settings.targets[index]
+        prober = probers.make(target)
+        watch = ProbeLoop(check, index, prober, answered, phase)
+        watches.append(watch)
+        if check.settings.instant:
+            probers.hold(prober, watch)
+            if target.address.socket is None:
+                addresses = functools.partial(probers.addresses, target.address.host)
+                endpoints.append(Endpoint(watch, sock_diag.TCP, target.address.port, addresses))
+    return watches, endpoints
 
 
 def _greet(check: RunningCheck, log: logging.Logger) -> None:

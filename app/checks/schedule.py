@@ -6,6 +6,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
+from app.checks.instant.budget import HintBudget
 from app.checks.state import TargetState
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ STALL_SECONDS = 0.25
 
 BUNDLE_SECONDS = 0.04
 """Seconds between the starts of two probes, or they start together: one wake-up for many halves what each costs."""
+
+CONFIRM_SECONDS = 0.01
+"""Seconds from a bad answer that a hint led to until the next probe: enough for a listener to be handed over."""
 
 _TINY = 1e-6
 
@@ -50,6 +54,12 @@ class ProbeLoop:
         self._machine = check.targets[index].machine
         self._hung = False
         self._excused = False
+        self._budget = HintBudget()
+        self._hint_at = math.inf
+        self._may_be_dead = False
+        self._is_urgent = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
         self.due = math.inf
         """When the probe that is running has to be over; infinite while none is."""
 
@@ -58,13 +68,40 @@ class ProbeLoop:
         """The target as people may see it."""
         return self._check.targets[self._index].label
 
+    @property
+    def counts_as_up(self) -> bool:
+        """Whether the target is up, as far as its last results say."""
+        return self._machine.state.is_up
+
+    def hint(self) -> None:
+        """Something happened to the target: it is asked at once, as far as HintBudget lets it.
+
+        If the answer is bad, `fall` of them in quick succession are enough; one good answer, and all is as it was.
+        """
+        if self._is_urgent and self._machine.state is TargetState.FALLING:
+            return  # it is being confirmed
+        self._may_be_dead = True
+        self.ask_now()
+
+    def ask_now(self) -> None:
+        """The target is asked at once, as far as HintBudget lets it; what a bad answer is worth stays the same."""
+        if self._hint_at < math.inf:
+            return
+        loop = asyncio.get_running_loop()
+        self._hint_at = self._budget.take(loop.time())
+        if self._waiter is not None and self._alarm is not None and self._hint_at < self._alarm.when():
+            self._alarm.cancel()
+            self._alarm = loop.call_at(self._hint_at, _wake, self._waiter)
+
     async def run(self) -> None:
         """Does not return. Raises what nobody foresaw, and OSError when the verdict cannot be written."""
         loop = asyncio.get_running_loop()
         slot = self._phase
         while True:
-            await asyncio.sleep(slot - loop.time())
+            await self._sleep_until(slot)
             started = loop.time()
+            slot = min(slot, started)  # a hint does not use up the slot that it was before
+            self._take_hint()
             limit = self._limit()
             self.due = started + limit
             answer = await self._prober.probe(limit)
@@ -75,7 +112,35 @@ class ProbeLoop:
                 continue
             await self._tell(answer, ended)
             self._answered.set()
-            slot = next_slot(self._phase, slot, self._period(), loop.time())
+            if self._must_confirm():
+                slot = ended + CONFIRM_SECONDS
+            else:
+                slot = next_slot(self._phase, slot, self._period(), loop.time())
+
+    async def _sleep_until(self, slot: float) -> None:
+        """Until `slot`, or until an earlier hint."""
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        self._alarm = loop.call_at(min(slot, self._hint_at), _wake, self._waiter)
+        try:
+            await self._waiter
+        finally:
+            self._alarm.cancel()
+            self._waiter = self._alarm = None
+
+    def _must_confirm(self) -> bool:
+        """Whether the bad answer just now is to be confirmed at once: a hint led to it, or came while it was due."""
+        if self._machine.state is not TargetState.FALLING:
+            self._is_urgent = False
+        else:
+            self._take_hint()
+        return self._is_urgent
+
+    def _take_hint(self) -> None:
+        """What is asked now, or very soon, is the answer to the hints so far."""
+        self._hint_at = math.inf
+        self._is_urgent = self._is_urgent or self._may_be_dead
+        self._may_be_dead = False
 
     async def _tell(self, answer: ProbeResult, at: float) -> None:
         change = self._check.record(self._index, at, ok=answer.ok)
@@ -103,3 +168,8 @@ class ProbeLoop:
         """Whether a time-out is to be asked again because this process itself stood still; never twice in a row."""
         self._excused = answer.timed_out and late > STALL_SECONDS and not self._excused
         return self._excused
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -41,7 +41,10 @@ class CheckTarget:
 
 @dataclass(frozen=True, slots=True)
 class CheckerCheck:
-    """One verdict: up when every target is up. Times in seconds; ``up`` and ``down`` are what its file says."""
+    """One verdict: up when every target is up. Times in seconds; ``up`` and ``down`` are what its file says.
+
+    ``instant``: a target is asked at once when something happened to it.
+    """
 
     name: str
     up: int
@@ -53,6 +56,7 @@ class CheckerCheck:
     rise: int
     fall: int
     targets: tuple[CheckTarget, ...]
+    instant: bool = False
 
 
 @dataclass(frozen=True, slots=True)

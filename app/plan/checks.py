@@ -36,6 +36,7 @@ def planned_check(
                 # Whatever words are between the certificates.
                 ca=files.text(said.check_ca_file, "latin-1") if said.check_ca_file else None,
                 is_insecure=said.check_insecure,
+                is_instant=said.check_instant,
             )
         if said.override_check:
             return ScriptCheck(name, *pace, script=settings.places.data_dir / "scripts" / said.override_check)

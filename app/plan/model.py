@@ -128,6 +128,7 @@ class HttpCheck(PlannedCheck):
     follows: bool
     ca: str | None
     is_insecure: bool
+    is_instant: bool
 
     @property
     def ca_path(self) -> str | None:

@@ -133,6 +133,12 @@ class Checks(Area):
         description="The time between two checks while a change is pending, so that fall 3 need not cost three "
         "intervals. Unset: KA_CHECK_INTERVAL.",
     )
+    check_instant: Annotated[bool, boolean()] = Field(
+        default=True,
+        description="Whether a target is asked at once when its listener on this host is gone, or the connection of "
+        "the last good answer is closed. Whether it has failed, KA_CHECK_FALL bad answers within a few hundredths of a "
+        "second say.",
+    )
     check_slow_interval: Annotated[float | None, seconds("0.1", "3600")] = Field(
         default=None, description="The time between two checks while the node is down. Unset: KA_CHECK_INTERVAL."
     )

@@ -91,6 +91,7 @@ RIGHT = {
     "KA_CHECK_INSECURE": "false",
     "KA_CHECK_FAST_INTERVAL": "1",
     "KA_CHECK_SLOW_INTERVAL": "5",
+    "KA_CHECK_INSTANT": "true",
     "KA_NODE_NAME": "node1",
     "KA_ROUTER_NAME": "node1",
     "KA_PEER_REFRESH": "10",

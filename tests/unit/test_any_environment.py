@@ -45,6 +45,7 @@ MORE = {
     "KA_NODE_NAME": ("node3",),
     "KA_NOTIFY_URL": ("https://u:p@[2001:db8::1]/a?b=%22;{c}",),
     "KA_CHECK_FAST_INTERVAL": ("0.1",),
+    "KA_CHECK_INSTANT": ("false",),
     "KA_LOG_FORWARD": ("udp://192.0.2.1:514", "relp://[2001:db8::5]:2514 tcp://log.example.org:601"),
     "KA_LOG_FORWARD_NAME": ("log.example.org",),
     "KA_LOG_SPOOL_SIZE": ("1048576", "1G"),

@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.checks.check import RunningCheck
+from app.checks.instant.budget import AT_ONCE, PACE_SECONDS
 from app.checks.probe import ProbeResult
-from app.checks.schedule import BUNDLE_SECONDS, STALL_SECONDS, ProbeLoop, next_slot, spread
+from app.checks.schedule import BUNDLE_SECONDS, CONFIRM_SECONDS, STALL_SECONDS, ProbeLoop, next_slot, spread
 from app.contract.verdict import Verdict
 from tests.unit.checks.described import checker_check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Coroutine
     from pathlib import Path
 
 PERIODS = st.sampled_from([0.01, 0.1, 0.3, 0.5, 1.0, 2.0, 7.0])
@@ -109,6 +110,9 @@ BAD = ProbeResult(ok=False, reason="answered 500 Internal Server Error, not 200"
 HUNG = ProbeResult(ok=False, reason="no answer within 0.1 s", timed_out=True)
 
 
+SLOW = {"interval": 6, "rise": 2, "fall": 3}
+
+
 class Jump(asyncio.SelectorEventLoop):
     """A loop whose clock jumps to what is due next, instead of waiting for it."""
 
@@ -135,9 +139,53 @@ def starts(directory: Path, script: Script, count: int, **settings: float) -> li
         _check, watch = watched(directory, script, was="1", **settings)
         await until(watch, lambda: len(script.started) >= count)
 
-    with asyncio.Runner(loop_factory=Jump) as runner:
-        runner.run(run())
+    jump(run())
     return [at - script.started[0] for at in script.started[:count]]
+
+
+def jump(work: Coroutine[None, None, None]) -> None:
+    """Runs it by a clock that jumps."""
+    with asyncio.Runner(loop_factory=Jump) as runner:
+        runner.run(work)
+
+
+def after_hints(
+    directory: Path,
+    bad: Collection[int],
+    hints: Collection[int],
+    count: int,
+    *,
+    ask: Callable[[ProbeLoop], None] = ProbeLoop.hint,
+) -> tuple[list[float], bool]:
+    """When the first `count` probes started, and whether the check was up then.
+
+    The probes of the numbers `bad` fail; 0.1 s after each of the numbers `hints` comes a hint.
+    """
+    verdicts = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+
+        def answer(number: int) -> ProbeResult:
+            if number in hints:
+                loop.call_later(0.1, ask, watch)
+            return BAD if number in bad else GOOD
+
+        script = Script(answer)
+        check, watch = watched(directory, script, was="0", **SLOW)
+
+        def done() -> bool:
+            if len(script.started) < count:
+                return False
+            verdicts.append(check.is_up)
+            return True
+
+        await until(watch, done)
+        times.extend(at - script.started[0] for at in script.started[:count])
+
+    times: list[float] = []
+    jump(run())
+    return times, verdicts[0]
 
 
 def test_probes_keep_to_their_slots(tmp_path: Path) -> None:
@@ -215,3 +263,63 @@ async def test_an_unforeseen_error_ends_the_watch(tmp_path: Path) -> None:
     _check, watch = watched(tmp_path, Script(fail), interval=0.1, rise=1, fall=1)
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(watch.run(), 30)
+
+
+def test_a_hint_is_answered_at_once_and_a_failure_confirmed_at_once(tmp_path: Path) -> None:
+    times, is_up = after_hints(tmp_path, range(2, 99), {1}, 4)
+    assert times == pytest.approx([0, 0.1, 0.1 + CONFIRM_SECONDS, 0.1 + 2 * CONFIRM_SECONDS], abs=0.02)
+    assert not is_up
+
+
+def test_a_hint_alone_changes_nothing(tmp_path: Path) -> None:
+    times, is_up = after_hints(tmp_path, (), {1}, 4)
+    assert times == pytest.approx([0, 0.1, 6, 12], abs=0.02)
+    assert is_up
+
+
+def test_one_good_answer_ends_the_haste(tmp_path: Path) -> None:
+    times, is_up = after_hints(tmp_path, {2, 3, 5}, {1}, 6)
+    assert times[3:] == pytest.approx([0.1 + 2 * CONFIRM_SECONDS, 6, 12], abs=0.02)
+    assert is_up
+
+
+def test_a_hint_while_a_fall_is_pending_confirms_it(tmp_path: Path) -> None:
+    times, is_up = after_hints(tmp_path, range(2, 99), {2}, 4)
+    assert times == pytest.approx([0, 6, 6.1, 6.1 + CONFIRM_SECONDS], abs=0.02)
+    assert not is_up
+
+
+def test_a_request_for_a_probe_makes_no_haste(tmp_path: Path) -> None:
+    times, is_up = after_hints(tmp_path, range(2, 99), {1}, 4, ask=ProbeLoop.ask_now)
+    assert times == pytest.approx([0, 0.1, 6, 12], abs=0.02)
+    assert not is_up
+
+
+def test_hints_without_end_cause_a_few_probes_a_second(tmp_path: Path) -> None:
+    times, is_up = after_hints(tmp_path, (), range(1, 99), 40)
+    assert is_up
+    assert all(sum(start <= other < start + 1 for other in times) <= AT_ONCE + 1 / PACE_SECONDS + 1 for start in times)
+    assert times[-1] < 20  # and none of them is lost
+
+
+def test_a_hint_while_down_is_one_probe_and_rise_counts(tmp_path: Path) -> None:
+    times, is_up = after_hints(tmp_path, {1, 2, 3}, {3}, 6)
+    assert times == pytest.approx([0, 6, 12, 12.1, 18, 24], abs=0.02)
+    assert is_up
+
+
+def test_a_hint_during_a_probe_is_not_lost(tmp_path: Path) -> None:
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+
+        def takes(number: int, _limit: float) -> float:
+            if number == 1:
+                loop.call_later(0.1, watch.hint)
+            return 0.2
+
+        script = Script(lambda number: GOOD if number == 1 else BAD, takes=takes)
+        check, watch = watched(tmp_path, script, was="0", **SLOW)
+        await until(watch, lambda: not check.is_up)
+        assert script.started[-1] - script.started[0] < 5
+
+    jump(run())

@@ -243,6 +243,7 @@ class TestChecks:
             follows=False,
             ca=None,
             is_insecure=False,
+            is_instant=True,
         )
 
     def test_the_time_out_is_the_interval(self) -> None:
