@@ -18,7 +18,8 @@ import yaml
 
 from lab.errors import LabError
 from lab.patience import wait_until
-from tests.cluster.history import Story, story
+from tests.cluster.history import Story, last_request, story
+from tests.cluster.service import REQUEST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,11 +205,16 @@ class Cluster:
 
     def story(self, start: float) -> Story:
         """What happened to the VIP since ``start``, by the clocks of the nodes."""
-        # A request that was sent just now may still be under way.
-        end = self._now() - 1.5
+        end = self._now()
         pods = self.pods("app=service")
+
+        def answered() -> list[str] | None:
+            clients = [self.log(pod.name, "client") for pod in pods.values()]
+            # What was sent before the end has then been answered, or has failed.
+            return clients if min(map(last_request, clients)) > end + REQUEST_SECONDS else None
+
+        clients = wait_until(answered, "the last answers", CLUSTER_LIMIT, pause=0.5)
         changes = {node: self.log(pod.name, "kernel") for node, pod in pods.items()}
-        clients = [self.log(pod.name, "client") for pod in pods.values()]
         return story(changes, clients, self.address, start, end)
 
     def _now(self) -> float:

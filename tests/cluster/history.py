@@ -6,6 +6,7 @@ Times are of the nodes' own clocks, so a figure is as good as these agree.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,18 +27,19 @@ class Span(NamedTuple):
 
 
 class Story(NamedTuple):
-    """The figures of a stretch of time: the longest, in seconds; requests of all clients."""
+    """The figures of a stretch of time: the longest, in seconds; requests of all clients, and why some failed."""
 
     nobody: float
     two: float
     requests: int
     failed: int
     longest_wait: float
+    reasons: str
 
     def __str__(self) -> str:
         held = f"nobody {self.nobody * 1000:.0f} ms, two {self.two * 1000:.0f} ms"
-        answers = f"{self.failed} of {self.requests} requests failed, at most {self.longest_wait:.2f} s between answers"
-        return f"{held}; {answers}"
+        failed = f"{self.failed} of {self.requests} requests failed" + (f" ({self.reasons})" if self.reasons else "")
+        return f"{held}; {failed}, at most {self.longest_wait:.2f} s between answers"
 
 
 def spans(changes: Mapping[str, str], vip: str, start: float, end: float) -> list[Span]:
@@ -62,23 +64,30 @@ def spans(changes: Mapping[str, str], vip: str, start: float, end: float) -> lis
     return told
 
 
+def last_request(client: str) -> float:
+    """When the last request was sent that the client has printed; 0 before the first."""
+    return max((float(line.split()[0]) for line in client.splitlines() if len(line.split()) == 3), default=0.0)
+
+
 def story(changes: Mapping[str, str], clients: Iterable[str], vip: str, start: float, end: float) -> Story:
     """The figures from ``start`` to ``end`` (seconds since the epoch); ``clients``: what each of them printed."""
     held = spans(changes, vip, start, end)
-    requests = failed = 0
+    requests = 0
+    reasons: Counter[str] = Counter()
     longest = 0.0
     for text in clients:
         asked = [line.split() for line in text.splitlines()]
         asked = [words for words in asked if len(words) == 3 and start <= float(words[0]) <= end]
         answers = sorted(float(words[1]) for words in asked if not words[2].startswith("-"))
         requests += len(asked)
-        failed += len(asked) - len(answers)
+        reasons.update(words[2][1:] for words in asked if words[2].startswith("-"))
         edges = [start, *answers, end]
         longest = max([longest, *(after - before for before, after in pairwise(edges))])
     return Story(
         nobody=max((span.seconds for span in held if not span.holders), default=0.0),
         two=max((span.seconds for span in held if len(span.holders) > 1), default=0.0),
         requests=requests,
-        failed=failed,
+        failed=reasons.total(),
         longest_wait=longest,
+        reasons=", ".join(f"{count} {reason}" for reason, count in reasons.most_common()),
     )

@@ -17,7 +17,13 @@ from pathlib import Path
 DOWN = Path("/tmp/down")  # noqa: S108 - in a container of its own
 
 #: Seconds between two requests, and those that one of them may take.
-PACE_SECONDS, LIMIT_SECONDS = 0.05, 1.0
+PACE_SECONDS, REQUEST_SECONDS = 0.05, 1.0
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """One that no burst of requests fills up."""
+
+    request_queue_size = 128
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -39,7 +45,7 @@ def ask(vip: str, port: int) -> None:
     """Sends one request by a connection of its own; prints when it was sent and who answered, or why nobody did."""
     sent = time.time()
     try:
-        with socket.create_connection((vip, port), timeout=LIMIT_SECONDS) as connection:
+        with socket.create_connection((vip, port), timeout=REQUEST_SECONDS) as connection:
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             answer = b""
             while part := connection.recv(4096):
@@ -53,7 +59,7 @@ def ask(vip: str, port: int) -> None:
 def main(job: str, port: str, vip: str) -> None:
     """Until it is killed."""
     if job == "service":
-        http.server.ThreadingHTTPServer(("", int(port)), Answer).serve_forever()
+        Server(("", int(port)), Answer).serve_forever()
     due = time.monotonic()
     while True:
         threading.Thread(target=ask, args=(vip, int(port)), daemon=True).start()

@@ -42,4 +42,4 @@ def test_two_are_two_however_often_one_renews() -> None:
 def test_requests_of_the_time_in_question() -> None:
     said = client(-1, -0.9, "a") + client(0.5, 0.6, "a") + client(1.1, 2.1, "-TimeoutError") + client(1.3, 2.6, "b")
     told = str(story(KERNELS, [said], VIP, START, START + 4))
-    assert told == "nobody 250 ms, two 0 ms; 1 of 3 requests failed, at most 2.00 s between answers"
+    assert told == "nobody 250 ms, two 0 ms; 1 of 3 requests failed (1 TimeoutError), at most 2.00 s between answers"
