@@ -16,7 +16,7 @@ $(PYTEST) -m alone $(2) || [ $$? = 5 ]
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit lab image-test image engine bench generate clean
+.PHONY: help demo test lint unit lab image-test cluster-test image engine bench generate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,10 @@ lab: ## tests with real keepalived in network namespaces (root)
 
 image-test: ## tests of the image on a Docker Engine, where one runs (on CI one must)
 	$(PYTEST) tests/image
+
+cluster-test: ## the manifests on the cluster that kubectl points to; CLUSTER_VIP=ADDRESS/PREFIX is free there
+	@test -n "$$CLUSTER_VIP" || { echo "CLUSTER_VIP: is not set; name an address that is free in the nodes' subnet, as ADDRESS/PREFIX" >&2; exit 64; }
+	$(PYTEST) tests/cluster
 
 engine: ## a Docker Engine: the one that answers, or Debian's docker.io started here
 	scripts/docker-engine ensure

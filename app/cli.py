@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     undrain.set_defaults(command=_undrain)
 
     health = commands.add_parser("health", help="say whether this node does what it claims; exit status 0 or 1")
+    health.add_argument("--ready", action="store_true", help="fail as well while this node could not take over")
     health.set_defaults(command=_health)
 
     env = commands.add_parser("env", help="print the reference of every variable")
@@ -177,10 +178,10 @@ def _said(outcome: tuple[int, str]) -> int:
     return status
 
 
-def _health(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+def _health(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from app.operate.health import health  # noqa: PLC0415
 
-    status, sentences = health(_layout(environ))
+    status, sentences = health(_layout(environ), asks_ready=options.ready)
     for sentence in sentences:
         print(sentence)
     return status

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 #: Seconds after which a stranger that is still none of the peers is reported again.
 REPORT_AGAIN_SECONDS = 1.0
 
+#: Between two look-ups of a node that no answer has listed yet: a pod starts a moment before its name lists it.
+EARLY_SECONDS = 1.0
+
 #: What to say of the two gates.
 PART = {
     (True, True): "all others know of this node by now, it takes part",
@@ -112,7 +115,8 @@ class Watch:
         self._strangers = Strangers()
         self._resolver = Resolver()
         self._listeners = {listener.fileno(): listener for listener in adverts.inherited()}
-        self._next_round = time.monotonic()
+        self._next_round = self._next_look = time.monotonic()
+        self._is_early = False
         #: When each stranger was reported last: PID 1 may have other things to do first.
         self._reported: dict[Learned, float] = {}
 
@@ -127,7 +131,7 @@ class Watch:
             poll.register(fd, select.POLLIN)
         while self._begin_round():
             self._say_part()
-            due = min(self._next_round, self._names.next_change(self._hold))
+            due = min(self._next_look, self._names.next_change(self._hold))
             # A look-up that is not over yet wakes this up when it is.
             wait = (self._names.next_change(self._hold) if self._resolver.is_busy else due) - time.monotonic()
             for fd, _ in poll.poll(min(max(wait, 0.0), self._asked.refresh) * 1000 + 1):
@@ -138,7 +142,8 @@ class Watch:
 
     def _begin_round(self) -> bool:
         """Asks, if it is time to; False when a reload has found that there is nothing to watch any more."""
-        if self._resolver.is_busy or time.monotonic() < self._next_round:
+        now = time.monotonic()
+        if self._resolver.is_busy or now < self._next_look:
             return True
         had_names = bool(self._asked.names)
         try:
@@ -148,12 +153,21 @@ class Watch:
         if self._asked.names and not had_names:
             self._told = _remembered(self._path.parent)
             self._names = NamesWatch(self._told)
-        self._next_round = time.monotonic() + self._asked.refresh
+        self._is_early = now < self._next_round
+        if not self._is_early:
+            self._next_round = now + self._asked.refresh
+        is_new = bool(self._asked.names) and not self._names.memory
+        self._next_look = min(self._next_round, now + EARLY_SECONDS) if is_new else self._next_round
         if self._asked.names:
             self._resolver.ask(self._asked.names)
         return True
 
     def _end_round(self, answers: dict[str, LookUp | None]) -> None:
+        if self._is_early:
+            # Answers are counted by rounds, so only one that lists this node makes this a round.
+            if not any(answer and answer.has_this_node for answer in answers.values()):
+                return
+            self._next_round = self._next_look = time.monotonic() + self._asked.refresh
         known = {name: set(addresses) for name, addresses in self._asked.names.items()}
         spoken = {instance.name for instance in self._asked.instances}
         for line in self._names.judge(known, answers, time.monotonic(), self._hold, spoken):

@@ -14,7 +14,7 @@ import yaml
 
 from app.contract.capabilities import NAMES
 from app.settings import load
-from app.settings.node import ThisNode
+from app.settings.vrrp import Vrrp
 from lab.engine import ROOT, capabilities, environment
 
 if TYPE_CHECKING:
@@ -118,8 +118,30 @@ def test_privileges_are_the_documented_ones(manifests: list[Manifest]) -> None:
 def test_one_node_at_a_time(manifests: list[Manifest]) -> None:
     daemon_set = only(manifests, "DaemonSet")["spec"]
     assert daemon_set["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
-    # A node that has just started asks once more for its peers and listens for three adverts; then the next may stop.
-    assert daemon_set["minReadySeconds"] > 3 + float(ThisNode.model_fields["peer_refresh"].default)
+    # A node that could take over does it within three adverts and the skew, if nobody else has; then the next may stop.
+    assert daemon_set["minReadySeconds"] > 4 * float(Vrrp.model_fields["advert_interval"].default)
+
+
+def test_ready_is_who_could_take_over(manifests: list[Manifest]) -> None:
+    """Otherwise a wrong health URL rolls out to all nodes, each of which is healthy in FAULT."""
+    container = pod_of(manifests)["containers"][0]
+    asks = {kind: container[f"{kind}Probe"]["exec"]["command"] for kind in ("startup", "readiness", "liveness")}
+    health = ["ka", "health"]
+    assert asks == {"startup": health, "readiness": [*health, "--ready"], "liveness": health}
+
+
+def test_label_keeps_a_node_out(manifests: list[Manifest]) -> None:
+    """A label of a node ends its pod and no other one; a nodeSelector is a change of all pods."""
+    chosen = pod_of(manifests)["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    out = {"key": "keepalived", "operator": "NotIn", "values": ["off"]}
+    assert chosen == {"nodeSelectorTerms": [{"matchExpressions": [out]}]}
+
+
+def test_spools_leave_room_where_run_looks_larger_than_it_is(manifests: list[Manifest]) -> None:
+    """Before Kubernetes 1.22 the file system of an emptyDir in memory has no size of its own."""
+    (run,) = [volume["emptyDir"] for volume in pod_of(manifests)["volumes"] if volume["name"] == "run"]
+    size = only(manifests, "ConfigMap")["data"]["KA_LOG_SPOOL_SIZE"]
+    assert (run["sizeLimit"], size) == ("16Mi", "4M")
 
 
 def test_headless_service_finds_the_pods(manifests: list[Manifest]) -> None:

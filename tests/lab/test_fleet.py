@@ -118,6 +118,18 @@ def test_a_node_takes_part_only_while_the_others_know_of_it(fleet: Fleet) -> Non
 
 
 @pytest.mark.parametrize("fleet", [2], indirect=True)
+def test_a_node_that_is_listed_a_moment_late_need_not_wait_for_the_next_round(fleet: Fleet) -> None:
+    """A pod starts before its name lists it; its time to join began up to ten seconds later than it could."""
+    n1, n2 = fleet.nodes
+    fleet.environment["KA_PEER_REFRESH"] = "3600"
+    fleet.names.say(n1)
+    fleet.start(n2)
+    n2.log.wait_for(f"dns:{NAME} does not list this node")
+    fleet.names.say(n1, n2)
+    n2.log.wait_for(f"dns:{NAME} lists this node")
+
+
+@pytest.mark.parametrize("fleet", [2], indirect=True)
 def test_a_name_server_that_fails_changes_nothing(fleet: Fleet) -> None:
     n1, n2 = fleet.nodes
     fleet.names.stop()

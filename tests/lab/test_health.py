@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 MORE = "2001:db8::20"
 
 
-def wait_health(node: Node, status: int, sentence: str) -> None:
+def wait_health(node: Node, status: int, sentence: str, *options: str) -> None:
     """Wait for this answer: on a busy machine keepalived may not answer in time, or lag behind the kernel."""
 
     def said() -> bool:
-        done = ka(node, "health")
+        done = ka(node, "health", *options)
         assert done.stderr == ""
         return (done.returncode, done.stdout.strip()) == (status, sentence)
 
@@ -36,6 +36,18 @@ def test_master_backup_and_fault_are_healthy(lab: Lab) -> None:
     pair.wait_moved(pair.n2, failed)
     wait_health(pair.n1, 0, "main is FAULT, priority 254")
     wait_health(pair.n2, 0, "main is MASTER, priority 253")
+
+
+def test_a_node_is_ready_that_may_take_over(lab: Lab) -> None:
+    """A roll-out that takes a node in FAULT for a ready one goes on to the next, until all are in FAULT."""
+    pair = start_pair(lab)
+    wait_health(pair.n1, 0, "main is MASTER, priority 254", "--ready")
+    wait_health(pair.n2, 0, "main is BACKUP, priority 253", "--ready")
+    assert ka(pair.n2, "drain").returncode == 0
+    wait_health(pair.n2, 1, "main is FAULT: this node cannot take over", "--ready")
+    wait_health(pair.n2, 0, "main is FAULT, priority 253")
+    assert ka(pair.n2, "undrain").returncode == 0
+    wait_health(pair.n2, 0, "main is BACKUP, priority 253", "--ready")
 
 
 def test_an_address_that_should_not_be_there_is_unhealthy(lab: Lab) -> None:
