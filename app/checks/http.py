@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from app.contract.syslog import open_log
 
 if TYPE_CHECKING:
     import logging
+    from types import FrameType
 
 PROGRAM = "http-checker"
 
@@ -49,11 +51,20 @@ def _work(settings: CheckerConfig, log: logging.Logger) -> None:
     # Only now: aiohttp looks for ssl when it is imported.
     import asyncio  # noqa: PLC0415
 
-    from app.checks.run import run  # noqa: PLC0415
+    from app.checks.run import heartbeat_of, run  # noqa: PLC0415
+
+    heartbeat = heartbeat_of(settings)
+
+    def part(_number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(OSError):
+            heartbeat.hand_over()
+        os._exit(EXIT_STOPPED)
+
+    signal.signal(signal.SIGTERM, part)
 
     async def guarded() -> None:
         try:
-            await run(settings, log)
+            await run(settings, log, heartbeat)
         except ConfigError:
             raise
         except Exception as error:

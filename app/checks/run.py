@@ -29,7 +29,13 @@ class StuckError(Exception):
     """A probe outlived its time-out by far, which nothing should be able to do."""
 
 
-async def run(config: CheckerConfig, log: logging.Logger) -> None:
+def heartbeat_of(config: CheckerConfig) -> Heartbeat:
+    """The heartbeat of all checks together."""
+    interval = min(settings.interval for settings in config.checks)
+    return Heartbeat(Path(config.verdicts), interval, max(settings.timeout for settings in config.checks))
+
+
+async def run(config: CheckerConfig, log: logging.Logger, heartbeat: Heartbeat) -> None:
     """Probes until it is cancelled or something unforeseen happens, which it raises; verdicts stay as they are.
 
     Raises OSError when a verdict or heartbeat cannot be written, ConfigError when a CA file cannot be used.
@@ -47,8 +53,6 @@ async def run(config: CheckerConfig, log: logging.Logger) -> None:
     watches, endpoints = _watches(checks, probers, answered, start)
     for check in checks:
         _greet(check, log)
-    interval = min(settings.interval for settings in config.checks)
-    heartbeat = Heartbeat(verdicts, interval, max(settings.timeout for settings in config.checks))
     ReportFile(Path(config.report), checks, log).watch()
     listeners = ListenerWatch(endpoints, log)
     for check in checks:

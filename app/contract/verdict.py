@@ -11,7 +11,9 @@ HEARTBEAT = "heartbeat"
 
 HEARTBEAT_INTERVALS = 3
 HEARTBEAT_FLOOR = 1.0
-"""A heartbeat is good for three intervals, but for one second at least; for longer where a time-out is."""
+HANDOVER_SECONDS = 10.0
+"""A heartbeat is good for three intervals, but for one second at least; for longer where a time-out is. The last one of
+a checker that is told to stop is good until its successor has had an answer, on a machine that has much else to do."""
 
 
 def write_atomically(path: Path, text: str, *, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
@@ -111,10 +113,20 @@ class Heartbeat:
         first_result = self.period + HEARTBEAT_FLOOR + timeout
         self._good_for = max(good_for, first_result) if timeout > interval else good_for
         self._uptime = str(uptime)
+        self._has_begun = False
 
     def beat(self, owner: tuple[int, int] | None = None) -> None:
         """Writes the deadline in centiseconds since boot. Raises OSError."""
-        deadline = uptime_in(self._good_for, self._uptime)
+        self._has_begun = True
+        self._write(self._good_for, owner)
+
+    def hand_over(self) -> None:
+        """The last beat, for a successor that is about to start: a reload is no reason to go. Raises OSError."""
+        if self._has_begun:
+            self._write(max(self._good_for, HANDOVER_SECONDS), None)
+
+    def _write(self, good_for: float, owner: tuple[int, int] | None) -> None:
+        deadline = uptime_in(good_for, self._uptime)
         if owner is None:
             write_in_place(self._path, deadline)
         else:

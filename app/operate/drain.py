@@ -28,7 +28,13 @@ def drain(layout: Layout) -> tuple[int, str]:
         write_in_place(layout.drain, "1\n")
         deadline = time.monotonic() + DRAIN_LIMIT_SECONDS
         while True:
-            claims = ask(layout)
+            try:
+                claims = ask(layout)
+            except NoAnswerError:  # it has much else to do just now
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+                continue
             here = held([address for claim in claims for address in claim.addresses])
             if not here and all(claim.state is VrrpState.FAULT for claim in claims):
                 return EXIT_DONE, "drained: this node holds no VIP and takes none until ka undrain"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab import wait_until
 from lab.pair import ENVIRONMENT, KA, NO_CHECK, VIP, ka, make_pair, placed
 from lab.sandbox import interpreter
 from tests.lab.fleet import NAME, NameServer
@@ -97,7 +98,7 @@ def test_a_verdict_with_a_weight_that_nobody_reads_is_a_failed_one(lab: Lab) -> 
     start(pair.n1, KA_CHECK_WEIGHT="-20")
     pair.n2.start({**ENVIRONMENT, "KA_PRIORITY": "253", "KA_CHECK_WEIGHT": "-20"})
     lab.wait_holder(VIP, pair.n2)
-    assert ka(pair.n1, "health").stdout.startswith("main is BACKUP, priority 234\n")
+    wait_until(lambda: ka(pair.n1, "health").stdout.startswith("main is BACKUP, priority 234\n"), "n1 at 234")
     # A drained one is out all the same.
     assert ka(pair.n1, "drain").returncode == 0
 

@@ -219,6 +219,16 @@ async def test_the_heartbeat_stops_with_the_process_and_goes_on_with_it(node: No
     assert node.verdict == "0"
 
 
+async def test_the_last_heartbeat_of_one_that_is_told_to_stop_waits_for_its_successor(node: Node) -> None:
+    process = await node.start()
+    await node.until(lambda: node.verdict == "0" and node.is_fresh())
+    process.terminate()
+    assert await process.wait() == 0
+    deadline = int((node.directory / "heartbeat").read_text())
+    # Nothing but a heartbeat of three intervals, 0.15 s of them, could be older.
+    assert deadline / 100 > time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 async def test_no_heartbeat_before_the_first_result(node: Node) -> None:
     asked = asyncio.Event()
     go = asyncio.Event()

@@ -10,7 +10,7 @@ import pytest
 
 from app.checks import run as module
 from app.checks.probe import ProbeResult, Probers
-from app.checks.run import StuckError, run
+from app.checks.run import StuckError, heartbeat_of, run
 from tests.unit.checks.described import checker_check, checker_config
 
 if TYPE_CHECKING:
@@ -41,5 +41,5 @@ async def test_a_probe_that_does_not_end_is_noticed_and_held_up_by_nothing(
     monkeypatch.setattr(module, "PARTING_SECONDS", 0.05)
     config = checker_config(tmp_path, checker_check("http://me:s3cr3t@192.0.2.1/", interval=0.05))
     with pytest.raises(StuckError, match=r"the probe of http://\*\*\*@192\.0\.2\.1/ does not end"):
-        await asyncio.wait_for(run(config, logging.getLogger("test")), 30)
+        await asyncio.wait_for(run(config, logging.getLogger("test"), heartbeat_of(config)), 30)
     assert (tmp_path / "http").read_text() == "0\n"

@@ -47,6 +47,12 @@ def here(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return holds
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in for keepalived may be late on a busy machine."""
+    monkeypatch.setattr(states, "DUMP_LIMIT_SECONDS", 30.0)
+
+
 def on_eth0(*addresses: str) -> set[Carried]:
     """These, as keepalived carries them."""
     return {Carried(address, "eth0") for address in addresses}
