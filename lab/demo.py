@@ -131,7 +131,7 @@ class Demo:
         asked = time.time()
         first.power_off()
         self._screen.line(
-            f"{first.name} is dead, without a goodbye: the other waits until three adverts, {interval} apart, are missing"
+            f"{first.name} died without a goodbye: the other waits until three adverts, {interval} apart, are missing"
         )
         self._watch(f"machine died ({interval})", client, asked, first, second)
 
