@@ -61,6 +61,9 @@ def main(parts: list[str], *, quick: bool) -> int:
     place = results.CHECKOUT / "build" / "bench" if quick else results.PLACE
     in_limits = True
     for part in parts or PARTS:
+        if part == "load" and (problem := load.obstacle()):
+            print(problem)
+            continue
         measured = PARTS[part](quick=quick)
         if part in ("figures", "probes"):
             print(f"\n{table(measured)}\n")
@@ -77,7 +80,9 @@ def main(parts: list[str], *, quick: bool) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="few repetitions, and no document is changed")
     asked = parser.parse_args()
+    if unknown := set(asked.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     sys.exit(main(asked.parts, quick=asked.quick))

@@ -14,7 +14,7 @@ import matplotlib as mpl
 mpl.use("svg")
 
 from matplotlib import pyplot as plt
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from bench.results import PLACE, load
 
@@ -119,9 +119,10 @@ def _growth(measured: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
             axes.set_ylim(0)
         else:
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.set_minor_formatter(NullFormatter())
+        axes.minorticks_off()
         axes.grid()
     last = panels[-1]
     last.axis("off")

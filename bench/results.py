@@ -27,7 +27,7 @@ def store(place: Path, part: str, measured: Any) -> dict[str, Any]:
     found = load(place)
     found[part] = {"machine": machine(), "measured": measured}
     place.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_rounded(found), indent=1, sort_keys=True)
+    text = json.dumps(_rounded(found), indent=1)
     (place / "results.json").write_text(text + "\n", encoding="utf-8")
     return found
 
