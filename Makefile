@@ -56,9 +56,9 @@ image: engine ## the image docker-keepalived (IMAGE=, BASE_IMAGE= change the nam
 	scripts/base-image $(BASE_IMAGE)
 	scripts/build-image
 
-bench: ## the measured figures of docs/benchmarks.md (some minutes)
+bench: ## the measured figures of docs/benchmarks.md (about an hour; BENCH=--quick tries it)
 	@scripts/setup test
-	$(PYTHON) -m bench
+	$(PYTHON) -m bench $(BENCH)
 
 generate: ## the parts of documents and manifests that are made from the code
 	$(PYTHON) scripts/generate

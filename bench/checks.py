@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 MS = 1000.0
 TARGETS = 500
 
+#: Targets whose probes are compared with forked programs.
+BESIDE = 100
+
 #: Probes of one measurement back to back.
 PROBES = 1000
 
@@ -190,6 +193,26 @@ def forked(what: str, command: list[str], interval: float, times: int) -> Row:
         return (usage.ru_utime + usage.ru_stime) * MS
 
     return repeat(f"{what} every {interval:g} s", times, once)
+
+
+def beside_curl(times: int) -> list[Row]:
+    """BESIDE targets asked each second: processor time of a probe, that of a forked curl, and how many it pays for."""
+    server = Server()
+    curl = ["curl", "--silent", "--fail", "--max-time", "2", "--output", os.devnull, server.url]
+    try:
+        with checker(server.url, BESIDE, 1.0) as found:
+
+            def probe() -> float:
+                server.take()
+                before = found.cpu
+                time.sleep(WINDOW)
+                return (found.cpu - before) / len(server.take()) * MS
+
+            ours = repeat(f"{BESIDE} targets each second: a probe", times, probe)
+            theirs = forked("forked curl", curl, 1 / BESIDE, times * 20)
+    finally:
+        server.close()
+    return [ours, theirs, Row("… one forked curl pays for so many probes", (theirs.median / ours.median,), "")]
 
 
 def many_targets(server: Server, windows: int) -> Iterator[Row]:

@@ -117,7 +117,7 @@ def start_rows(times: int) -> Iterator[Row]:
             node.stop()
             return (line.time - (node.started or 0.0)) * MS
 
-        yield repeat("ka run to keepalived running", times, started, limit=800)
+        yield repeat("ka run to keepalived running", times, started, limit=500)
 
         node.start({**ENVIRONMENT, "KA_PRIORITY": "254"})
         lab.wait_holder(VIP, node)
@@ -125,7 +125,7 @@ def start_rows(times: int) -> Iterator[Row]:
         node.stop()
     for name, size in sizes.items():
         yield Row(f"memory of {name}", (size,), "MiB")
-    yield Row("memory of all processes of a node (PSS)", (sum(sizes.values()),), "MiB", 64)
+    yield Row("memory of all processes of a node (PSS)", (sum(sizes.values()),), "MiB", 50)
 
 
 PROGRAMS = {

@@ -13,7 +13,6 @@ from app.contract.paths import STREAM_FD, Layout
 from app.contract.syslog import flush
 from app.host.leftovers import claim, written_down
 from app.pid1.log.unprinted_lines import print_lines
-from app.pid1.node import Node
 
 #: linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
@@ -27,6 +26,11 @@ def adopt_orphans() -> None:
 
 def main(run_dir: str) -> int:
     """Runs a node until it is told to stop or a program fails for good; gives the exit status."""
+    # None makes the `import ssl` of what supervisor imports an ImportError, which http.client is made for. Without
+    # OpenSSL the process is 0.8 MiB smaller and starts 10 ms sooner.
+    sys.modules["ssl"] = None  # type: ignore[assignment]  # what the import system documents
+    from app.pid1.node import Node  # noqa: PLC0415 - only now
+
     adopt_orphans()
     os.dup2(sys.stdout.fileno(), STREAM_FD)
     # supervisord asks for a directory of temporary files, and a read-only root file system has none.
