@@ -29,6 +29,10 @@ SWITCH, BRIDGE = "switch", "br0"
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")  # it becomes the name of the switch's port: 15 characters at most
 
+# As systemd has it on every host: with the kernel's 10 keepalived, which waits for whoever reads its log, waits
+# after the tenth line.
+_LOG_QUEUE = "echo 512 >/proc/sys/net/unix/max_dgram_qlen"
+
 # Duplicate address detection would make VRRP for IPv6 wait two seconds for its link-local source address.
 _SYSCTLS = (
     "for scope in all default; do cd /proc/sys/net/ipv6/conf/$scope; echo 0 >disable_ipv6; echo 0 >accept_dad; done"
@@ -73,6 +77,7 @@ class Host:
     def connect(self) -> None:
         """Make the namespace, plug it into the switch and wait until its addresses can be used."""
         run(["ip", "netns", "add", self.namespace])
+        self.exec(["sh", "-c", _LOG_QUEUE])
         if IPV6:
             self.exec(["sh", "-c", _SYSCTLS])
         self._watch.add(self.name, self.namespace)
