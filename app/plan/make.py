@@ -79,6 +79,7 @@ def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = (), lear
         notify_url=settings.hooks.notify_url,
         run_dir=places.run_dir,
         data_dir=places.data_dir,
+        has_lease=node.lease == "auto",
         own_text=_own_text(host.files, places.data_dir / "conf.d"),
         # Where nothing is mounted nobody can put the file, and nobody need look for it.
         maintenance=places.data_dir / MAINTENANCE if host.files.is_directory(places.data_dir) else None,
@@ -192,7 +193,14 @@ def _instances(
             sentence = f"is not used over IPv{transport}, VRRP version 3 has no passwords"
             said[f"{asked.variable('KA_AUTH_PASS')}: {sentence}"] = None
         name = asked.name if len(over) == 1 else f"{asked.name}-ipv{transport}"
-        peering = peering_of(asked, host, transport, is_auto=is_auto, learned=tuple(heard.get(name, ())))
+        peering = peering_of(
+            asked,
+            host,
+            transport,
+            is_auto=is_auto,
+            learned=tuple(heard.get(name, ())),
+            has_lease=settings.node.lease == "auto",
+        )
         listed = asked.peers.unicast_peers
         if listed and not peering.others and not any(isinstance(peer, str) for peer in listed):
             sentence = "lists no node but this one, so nobody gets its adverts and every node becomes master"
@@ -202,6 +210,7 @@ def _instances(
         yield Instance(
             name=name,
             link=link,
+            ip_version=transport,
             version=version,
             vrid=vrrp.vrid or DEFAULT_VRID,
             priority=priority,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app.plan.peering import NOBODY
 from lab import wait_until
 from lab.pair import VIP, VIP6, ka, wait_state
 from lab.reloads import mounted
@@ -37,7 +38,7 @@ def test_the_adverts_of_a_lone_survivor_are_on_the_wire(lab: Lab, names: NameSer
     names.say(n1, ipv6=ipv6)
     adverts = lab.sniff()
     fleet.start(n1)
-    assert adverts.wait_advert(n1).destination == ("ff02::12" if ipv6 else "224.0.0.18")
+    assert adverts.wait_advert(n1).destination == str(NOBODY[6 if ipv6 else 4])
     assert "Cant send advert" not in n1.log.text
 
 
