@@ -94,7 +94,7 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
     if plan.unicast:
         peers = to_json(_peers(plan, show_secrets=show_secrets))
         files.append(File("peers.json", peers, 0o640, for_siblings=True))
-    if plan.has_lease:
+    if plan.leased:
         files.append(File("lease.json", to_json(_lease(plan)), 0o644))
     # Copies: the http-checker may not be able to read the files themselves.
     bundles = {check.ca_path: check.ca for check in plan.http_checks}
@@ -184,6 +184,7 @@ def _lease(plan: Plan) -> LeaseConfig:
                 tuple(LeasedVip(str(vip.address), vip.prefix, vip.link) for vip in instance.addresses),
             )
             for instance in plan.instances
+            if instance.name in plan.leased
         )
     )
 

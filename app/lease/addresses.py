@@ -74,6 +74,11 @@ class AddressTable:
         self._events.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
         self._asking = _netlink(0)
 
+    def close(self) -> None:
+        """Is told nothing more."""
+        self._events.close()
+        self._asking.close()
+
     def fileno(self) -> int:
         """Is readable when there is something to be told."""
         return self._events.fileno()

@@ -90,7 +90,8 @@ class Keeper:
     def give_back(self) -> None:
         """What has a lifetime stays for ever, as keepalived had it."""
         self._take_in(renew=False)
-        self._set((key, FOR_EVER) for key in self._leased)
+        self._set([(key, FOR_EVER) for key in self._leased])
+        self._table.close()
 
     def _read(self) -> None:
         """Takes in the configuration, which a reload replaces."""

@@ -9,6 +9,8 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from app.contract.json_file import read_json
+from app.contract.lease_config import LeaseConfig
 from app.host.addresses import FOR_EVER, held_addresses
 from app.operate.keepalived_dump import Claim, NoAnswerError, VrrpState, ask, contradiction, held
 
@@ -58,8 +60,11 @@ def _look(layout: Layout) -> tuple[list[Claim], list[str]]:
 
 def _unleased(layout: Layout, claims: list[Claim]) -> list[str]:
     """A sentence for each instance with a VIP that would not go by itself."""
-    masters = [claim for claim in claims if claim.state is VrrpState.MASTER]
-    if not masters or not layout.lease.exists():
+    if not layout.lease.exists():
+        return []
+    leased = {instance.name for instance in read_json(layout.lease, LeaseConfig).instances}
+    masters = [claim for claim in claims if claim.state is VrrpState.MASTER and claim.instance in leased]
+    if not masters:
         return []
     stay = {(str(held.address), held.link) for held in held_addresses() if held.lifetime == FOR_EVER}
     kept = ((claim, [one for one in claim.addresses if (one.address, one.link) in stay]) for claim in masters)

@@ -176,7 +176,7 @@ class Plan:
     run_dir: Path
     data_dir: Path
     own_text: OwnText | None
-    has_lease: bool
+    leased: tuple[str, ...]
     maintenance: Path | None
     siblings: Account
     script_user: Account

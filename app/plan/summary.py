@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.contract.check_url import masked_url
-from app.contract.lease_config import LEAST_SECONDS, MASTER_DOWN_ADVERTS, lifetime
+from app.plan.lease import lease_text
 from app.plan.log import spool_of
 from app.plan.model import HttpCheck, route_text
 from app.plan.priority import priorities
@@ -21,7 +21,7 @@ def summary(plan: Plan) -> Iterator[str]:
     yield f"node {plan.node_name}, router {plan.router_name}"
     for instance in plan.instances:
         yield from _instance(instance)
-        yield f"instance {instance.name}: VIPs {_lease(instance, plan)}"
+        yield f"instance {instance.name}: VIPs {lease_text(instance, has_lease=instance.name in plan.leased)}"
     for group in plan.sync_groups:
         yield f"group {group.name}: {' and '.join(group.instances)} are master together"
     for http in plan.http_checks:
@@ -56,14 +56,6 @@ def _instance(instance: Instance) -> Iterator[str]:
     if instance.check and instance.check.weight:
         healthy, failed = priorities(instance.priority, instance.check.weight)
         yield f"{name}: check {instance.check.name} makes its priority {healthy} while it passes, {failed} while not"
-
-
-def _lease(instance: Instance, plan: Plan) -> str:
-    if not plan.has_lease:
-        return "stay on a node that is killed or frozen, KA_LEASE is off"
-    seconds = lifetime(instance.advert_interval) or LEAST_SECONDS
-    late = ", after a peer has taken over" if seconds > MASTER_DOWN_ADVERTS * instance.advert_interval else ""
-    return f"go by themselves {seconds} s after the last advert{late}"
 
 
 def _check(check: HttpCheck | ScriptCheck, plan: Plan) -> str:

@@ -70,7 +70,7 @@ def test_a_node_joins_while_a_reload_is_refused(lab: Lab, names: NameServer, tmp
     n1.write("conf.d/own.conf", "# Nothing again.\n")
     assert ka(n1.node, "reload").returncode == 0
     adverts = lab.sniff()
-    assert adverts.wait_advert(n1.node).destination == n2.ipv4
+    adverts.wait_advert(n1.node, destination=n2.ipv4)
 
 
 def test_a_backup_is_taken_off_the_name_while_its_name_server_is_silent(
