@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from lab import Lab, wait_until
 from lab.holding import longest_without, seconds_of_two
+from lab.log import clock
 from lab.pair import KEEPALIVED, ka, make_pair
 
 if TYPE_CHECKING:
@@ -92,14 +93,13 @@ FAULTS: dict[str, tuple[Callable[[Node], object], bool]] = {
 
 
 def _is_steady(pair: Pair) -> bool:
-    """Whether one node holds all VIPs, with lifetimes, and the other one is ready."""
+    """Whether the better node holds all VIPs, with lifetimes, and the other one is ready."""
     for node in (pair.n1, pair.n2):
         if not node.running:
             return False
         if "FAULT" in (said := ka(node, "health").stdout) or "keepalived" in said or "has no lifetime" in said:
             return False
-    holders = [pair.lab.holders(vip) for vip in VIPS]
-    return len(holders[0]) == 1 and all(one == holders[0] for one in holders)
+    return all(pair.lab.holders(vip) == {pair.n1.name} for vip in VIPS)
 
 
 def main(faults: int, seed: int) -> int:
@@ -129,7 +129,7 @@ def main(faults: int, seed: int) -> int:
                 )
             )
             if found[what][-1][1] > MOST_TWO or (FAULTS[what][1] and found[what][-1][0] > MOST_WITHOUT):
-                print(f"{node.name} {what}: {found[what][-1]}", flush=True)
+                print(f"{node.name} {what} at {clock(since)}: {found[what][-1]}\n{lab.report()[-9000:]}", flush=True)
     print("| fault | times | nobody held it, at most | two held it, at most |\n|---|---|---|---|")
     missed = False
     for what, (_, is_healthy) in FAULTS.items():

@@ -7,16 +7,16 @@ within milliseconds, to stay. Run with ``-S`` it has 6 MiB of its own. What it p
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import socket
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.contract.errors import ConfigError
-from app.contract.json_file import read_json
+from app.contract.json_file import from_json
 from app.contract.lease_config import LeaseConfig, lifetime
 from app.lease.addresses import FOR_EVER, SECONDARY, AddressTable
 from app.lease.adverts import adverts, listen
@@ -60,7 +60,7 @@ def _keys(asked: LeasedInstance) -> Iterable[Key]:
 class Keeper:
     """The program: what it is told, what leaves this node, and which addresses are here."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: str) -> None:
         self._path = config
         self._table = AddressTable()
         self._links: dict[str, tuple[int, socket.socket]] = {}
@@ -70,13 +70,13 @@ class Keeper:
         self._poll.register(self._table, select.POLLIN)
         self._config, self._stamp = LeaseConfig(()), (0, 0)
         self._leased: set[Key] = set()
+        self._subnets = Subnets({}, ())
         self._said: set[str] = set()
 
     def run(self) -> None:
         """Until it is ended."""
         self._table.load()
         self._read()
-        self._subnets = Subnets(self._table.entries, self._of_vip)
         self._go_on()
         while True:
             ready = {fd for fd, _ in self._poll.poll()}
@@ -96,11 +96,12 @@ class Keeper:
     def _read(self) -> None:
         """Takes in the configuration, which a reload replaces."""
         try:
-            state = self._path.stat()
+            state = os.stat(self._path)  # noqa: PTH116 - pathlib takes a MiB
             stamp = state.st_ino, state.st_mtime_ns
             if stamp == self._stamp:
                 return
-            self._config = read_json(self._path, LeaseConfig)
+            with open(self._path, encoding="utf-8") as stream:  # noqa: PTH123 - pathlib takes a MiB
+                self._config = from_json(stream.read(), LeaseConfig, self._path)
         except (OSError, ConfigError):
             return  # a reload has found that there is nothing to keep any more: PID 1 ends this program
         self._stamp = stamp
@@ -215,7 +216,7 @@ class Keeper:
 
 def main(config: str) -> None:
     """Until SIGTERM."""
-    keeper = Keeper(Path(config))
+    keeper = Keeper(config)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         keeper.run()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,6 +49,7 @@ def promotes(index: int) -> bool:
 
 def _text(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="ascii").strip()
+        with open(path, encoding="ascii") as stream:  # noqa: PTH123 - pathlib takes a MiB, and the keeper is to stay small
+            return stream.read().strip()
     except OSError:
         return ""

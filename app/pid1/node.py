@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.contract import reports
+from app.contract.capabilities import LEASE_CAPABILITIES
 from app.contract.gates import GONE_FILE, MEMORY, OPEN, SHUT
 from app.contract.peers_config import LEARNED_FILE, Learned, learned_text
 from app.contract.programs import KEEPALIVED, LEASE, LOG_FORWARDER, PEERS
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.contract.paths import Layout
-
-
-#: What the lease keeper needs to set lifetimes and to see adverts leave.
-LEASE_CAPABILITIES = "NET_ADMIN", "NET_RAW"
 
 
 class Node:
