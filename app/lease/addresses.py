@@ -57,10 +57,12 @@ class HeldHere(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What has changed: addresses that were added or altered, by this program too, and whether links have."""
+    """What has changed: addresses that were added or altered, by this program too, those that have gone, and whether
+    links have."""
 
     addresses: tuple[Key, ...]
-    links: bool
+    gone: tuple[Key, ...] = ()
+    links: bool = False
 
 
 class AddressTable:
@@ -101,6 +103,7 @@ class AddressTable:
     def told(self) -> Told:
         """Takes in what has happened since the last call. Raises OSError."""
         found: dict[Key, None] = {}
+        gone: dict[Key, None] = {}
         links = is_new = False
         while True:
             try:
@@ -124,9 +127,10 @@ class AddressTable:
                     key, _ = _parsed(body)
                     is_new |= self.entries.pop(key, None) is not None
                     found.pop(key, None)
+                    gone[key] = None
         if is_new:
             self.local = {raw for _, _, raw in self.entries}
-        return Told(tuple(found), links)
+        return Told(tuple(found), tuple(gone), links)
 
     def set_lifetimes(self, wanted: Iterable[tuple[Key, int, bool]]) -> None:
         """Gives addresses that many seconds from now, FOR_EVER among them; with True the IPv6 route to its subnet is

@@ -138,7 +138,7 @@ class Keeper:
         told = self._table.told()
         if told.links:
             self._look_at_links()
-        elif self._subnets.is_old(self._table.entries) or any(key not in self._of_vip for key in told.addresses):
+        elif any(key not in self._of_vip for key in (*told.addresses, *told.gone)):
             self._subnets = Subnets(self._table.entries, self._of_vip)
         if not renew:
             return

@@ -24,17 +24,12 @@ class Subnets:
     """The subnets with others than ``vips`` in them, at one moment."""
 
     def __init__(self, entries: Mapping[Key, HeldHere], vips: Container[Key]) -> None:
-        self._size = len(entries)
         self._with_others = {
             subnet_of(key, entry)
             for key, entry in entries.items()
             # Another node's VIP that goes by itself needs nobody's care.
             if key not in vips and not entry.is_leased
         }
-
-    def is_old(self, entries: Mapping[Key, HeldHere]) -> bool:
-        """Whether addresses have gone since."""
-        return len(entries) != self._size
 
     def has_others(self, key: Key, entry: HeldHere) -> bool:
         """Whether one of them is in the subnet of that VIP."""
