@@ -28,6 +28,9 @@ MS = 1000.0
 #: How long it is watched after the peer has taken over: a node that is never thawed holds the VIP for ever.
 AFTER_SECONDS = 1.5
 
+#: Between a take-over and the next stop.
+SETTLE_SECONDS = 1.0
+
 #: How long a node is paused.
 PAUSE_SECONDS = 10.0
 
@@ -96,6 +99,8 @@ def revive(pair: Pair, vips: tuple[str, ...], environment: dict[str, str]) -> No
     else:
         pair.start(**environment)
     _wait_master(pair, vips)
+    # For some milliseconds after a take-over a VIP has no lifetime yet.
+    time.sleep(SETTLE_SECONDS)
 
 
 CASES: dict[str, tuple[Callable[[Node], None], Callable[[Node], None] | None]] = {
