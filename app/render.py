@@ -15,6 +15,7 @@ from app.contract.checker_config import CheckerCheck, CheckerConfig, CheckTarget
 from app.contract.errors import ConfigError, Problem
 from app.contract.hook_url import hook_url
 from app.contract.json_file import to_json
+from app.contract.lease_config import LeaseConfig, LeasedInstance, LeasedVip
 from app.contract.log_config import MASK
 from app.contract.notifier_config import NotifierConfig
 from app.contract.paths import STREAM_FD, Layout
@@ -93,6 +94,8 @@ def render(plan: Plan, *, show_secrets: bool) -> tuple[File, ...]:
     if plan.unicast:
         peers = to_json(_peers(plan, show_secrets=show_secrets))
         files.append(File("peers.json", peers, 0o640, for_siblings=True))
+    if plan.leased:
+        files.append(File("lease.json", to_json(_lease(plan)), 0o644))
     # Copies: the http-checker may not be able to read the files themselves.
     bundles = {check.ca_path: check.ca for check in plan.http_checks}
     files += [File(path, text, 0o644) for path, text in bundles.items() if path and text]
@@ -167,6 +170,23 @@ def _notifier(plan: Plan, *, show_secrets: bool) -> NotifierConfig:
         script=str(plan.notify) if plan.notify else None,
         url=url if url is None or show_secrets else hook_url(url).label,
         instances={i.name: tuple(str(address.address) for address in i.addresses) for i in plan.instances},
+    )
+
+
+def _lease(plan: Plan) -> LeaseConfig:
+    return LeaseConfig(
+        tuple(
+            LeasedInstance(
+                instance.name,
+                instance.link,
+                instance.ip_version,
+                instance.vrid,
+                instance.advert_interval,
+                tuple(LeasedVip(str(vip.address), vip.prefix, vip.link) for vip in instance.addresses),
+            )
+            for instance in plan.instances
+            if instance.name in plan.leased
+        )
     )
 
 

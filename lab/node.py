@@ -11,7 +11,7 @@ import subprocess
 import time
 from functools import cache, partial
 from pathlib import Path
-from signal import SIGKILL, SIGSTOP, SIGTERM, Signals, pidfd_send_signal
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals, pidfd_send_signal
 from typing import TYPE_CHECKING
 
 from app.contract.capabilities import NAMES
@@ -161,6 +161,18 @@ class Node(Host):
             # The death of a PID 1 takes its whole namespace along. bwrap is left to see it, and gives 137.
             self._send(SIGKILL)
             self.wait()
+
+    def freeze(self) -> None:
+        """Stop every process of the container where it is, as `docker pause` does; the host goes on."""
+        _send_all(reversed(self._all_processes()), SIGSTOP)
+
+    def thaw(self) -> None:
+        """Undo freeze."""
+        _send_all(self._all_processes(), SIGCONT)
+
+    def _all_processes(self) -> list[int]:
+        # PID 1 is the first to stop and the last to go on: it ends a keepalived that is stopped while it is not itself.
+        return sorted(self.processes(""), key=lambda pid: pid == self.pid)
 
     def power_off(self) -> None:
         """The host loses power: its link goes down before anything can say goodbye, and nothing is left on it.

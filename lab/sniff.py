@@ -64,16 +64,25 @@ class Sniffer:
             return tuple(self._adverts)
 
     def wait_advert(
-        self, node: Host, *, priority: int | None = None, since: float = 0.0, timeout: float = LIMIT_SECONDS
+        self,
+        node: Host,
+        *,
+        priority: int | None = None,
+        destination: str | None = None,
+        since: float = 0.0,
+        timeout: float = LIMIT_SECONDS,
     ) -> Advert:
-        """The first advert of `node`, of that priority if one is named, at or after `since` (seconds since the epoch).
+        """The first advert of `node`, of that priority and to that address if they are named, at or after `since`
+        (seconds since the epoch).
 
         Raises LabError after `timeout` seconds.
         """
 
         def find() -> Advert | None:
             for advert in self._adverts:
-                if advert.node == node.name and advert.time >= since and priority in {None, advert.priority}:
+                if advert.node != node.name or advert.time < since:
+                    continue
+                if priority in {None, advert.priority} and destination in {None, advert.destination}:
                     return advert
             return None
 

@@ -47,5 +47,8 @@ CAPABILITIES = (
     ),
 )
 
+#: What the lease keeper needs, which is not root: to set lifetimes of addresses, and to see adverts leave.
+LEASE_CAPABILITIES = "NET_ADMIN", "NET_RAW"
+
 #: Their names, in the order of documents and manifests.
 NAMES = tuple(capability.name for capability in CAPABILITIES)

@@ -239,6 +239,11 @@ class Layout:
         return self.run_dir / "peers.json"
 
     @property
+    def lease(self) -> Path:
+        """What the lease keeper is told; not there without a lease."""
+        return self.run_dir / "lease.json"
+
+    @property
     def opening(self) -> Path:
         """The first lines of the log: what ``ka run`` had to say before there was a log."""
         return self.run_dir / "opening"

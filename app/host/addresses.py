@@ -11,6 +11,8 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.contract.lease_config import LONGEST_SECONDS
+
 #: What keepalived, from 2.3 on and on Linux 5.18 and later, marks its addresses with (IFA_PROTO; lib/rttables.h there).
 KEEPALIVED_PROTOCOL = 18
 
@@ -26,8 +28,9 @@ Place = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, str]
 class Held:
     """An address on a link of this host.
 
-    ``is_marked``: a keepalived put it there, and said so. ``is_configured``: somebody else did, for it has what
-    keepalived gives no VIP: a lifetime (of DHCP, or a router's), a broadcast address, or a test for duplicates (IPv6).
+    ``is_marked``: a keepalived put it there, and said so. ``is_configured``: somebody else did, for it has what no VIP
+    has: a lifetime (of DHCP, or a router's) beyond those of the lease, a broadcast address, or a test for duplicates
+    (IPv6). ``lifetime``: seconds until it goes by itself, or FOR_EVER.
     ``scope`` as the kernel counts it (rtnetlink(7)): 0 is everywhere, 253 the link, 254 the host.
     """
 
@@ -36,6 +39,7 @@ class Held:
     link: str
     is_marked: bool = False
     is_configured: bool = field(default=False, compare=False)
+    lifetime: int = field(default=FOR_EVER, compare=False)
     scope: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
@@ -89,9 +93,10 @@ def _link(entry: dict[str, Any]) -> Link:
             prefix=info["prefixlen"],
             link=name,
             is_marked=int(info.get("protocol", "0"), 0) == KEEPALIVED_PROTOCOL,
-            is_configured=info.get("valid_life_time", FOR_EVER) != FOR_EVER
+            is_configured=LONGEST_SECONDS < info.get("valid_life_time", FOR_EVER) < FOR_EVER
             or "broadcast" in info
             or (info["family"] == "inet6" and not info.get("nodad")),
+            lifetime=info.get("valid_life_time", FOR_EVER),
             scope=int(info.get("scope", "0"), 0),
         )
         for info in entry.get("addr_info", ())

@@ -10,6 +10,9 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from app.contract.json_file import read_json
+from app.contract.lease_config import LeaseConfig
+from app.host.addresses import FOR_EVER, held_addresses
 from app.operate.keepalived_dump import Claim, NoAnswerError, VrrpState, ask, contradiction, held
 
 if TYPE_CHECKING:
@@ -20,6 +23,9 @@ EXIT_UNHEALTHY = 1
 
 #: When a contradiction is looked at again: a node that changes its state needs some milliseconds.
 SECOND_LOOK_SECONDS = 0.05
+
+#: No reason to end a node: it serves as one without a lease.
+UNLEASED = "has no lifetime, the lease keeper does not renew it: this node would keep it if it were killed"
 
 UNTRACKED = "keepalived found no inotify instance (fs.inotify.max_user_instances): it learns of checks once a second"
 
@@ -38,6 +44,10 @@ def health(layout: Layout, *, asks_ready: bool = False) -> tuple[int, list[str]]
         if wrong:
             time.sleep(SECOND_LOOK_SECONDS)
             claims, wrong = _look(layout)
+        unleased = _unleased(layout, claims)
+        if unleased:
+            time.sleep(SECOND_LOOK_SECONDS)
+            unleased = _unleased(layout, claims)
     except NoAnswerError as error:
         return EXIT_UNHEALTHY, [str(error)]
     except (OSError, subprocess.CalledProcessError) as error:
@@ -49,10 +59,23 @@ def health(layout: Layout, *, asks_ready: bool = False) -> tuple[int, list[str]]
     if asks_ready and (out := [claim for claim in claims if claim.state not in READY]):
         return EXIT_UNHEALTHY, [f"{claim.instance} is {claim.state.name}: this node cannot take over" for claim in out]
     said = [f"{claim.instance} is {claim.state.name}, priority {claim.priority}" for claim in claims]
-    return EXIT_HEALTHY, said + ([UNTRACKED] if layout.untracked.exists() else [])
+    return EXIT_HEALTHY, said + unleased + ([UNTRACKED] if layout.untracked.exists() else [])
 
 
 def _look(layout: Layout) -> tuple[list[Claim], list[str]]:
     claims = ask(layout)
     here = held([address for claim in claims for address in claim.addresses])
     return claims, [sentence for claim in claims if (sentence := contradiction(claim, here))]
+
+
+def _unleased(layout: Layout, claims: list[Claim]) -> list[str]:
+    """A sentence for each instance with a VIP that would not go by itself."""
+    if not layout.lease.exists():
+        return []
+    leased = {instance.name for instance in read_json(layout.lease, LeaseConfig).instances}
+    masters = [claim for claim in claims if claim.state is VrrpState.MASTER and claim.instance in leased]
+    if not masters:
+        return []
+    stay = {(str(held.address), held.link) for held in held_addresses() if held.lifetime == FOR_EVER}
+    kept = ((claim, [one for one in claim.addresses if (one.address, one.link) in stay]) for claim in masters)
+    return [f"{claim.instance}: {', '.join(map(str, vips))} {UNLEASED}" for claim, vips in kept if vips]

@@ -6,15 +6,17 @@ import logging
 import os
 import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.contract import reports
+from app.contract.capabilities import LEASE_CAPABILITIES
 from app.contract.gates import GONE_FILE, MEMORY, OPEN, SHUT
 from app.contract.peers_config import LEARNED_FILE, Learned, learned_text
-from app.contract.programs import KEEPALIVED, LOG_FORWARDER, PEERS
+from app.contract.programs import KEEPALIVED, LEASE, LOG_FORWARDER, PEERS
 from app.contract.syslog import flush, open_log
 from app.contract.verdict import write_atomically, write_in_place
-from app.pid1 import aftermath, events
+from app.pid1 import aftermath, capabilities, events
 from app.pid1.log.intake import Intake
 from app.pid1.peers import send_to
 from app.pid1.policy import Policy
@@ -23,6 +25,8 @@ from app.pid1.sockets import bound, hear_adverts, receive
 from app.pid1.supervisor import Programs, Readable, Writable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.contract.paths import Layout
 
 
@@ -42,7 +46,11 @@ class Node:
         # The siblings report here; none of them is root.
         self._reports = bound(layout.ready_socket, mode=0o666)
         self._reports.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        prepare = {LOG_FORWARDER: self.intake.prepare_child, PEERS: hear_adverts}
+        prepare: dict[str, Callable[[], None]] = {
+            LOG_FORWARDER: self.intake.prepare_child,
+            PEERS: hear_adverts,
+            LEASE: partial(capabilities.become, os.environ["SIBLINGS"], LEASE_CAPABILITIES),
+        }
         self._programs = Programs(self.tell, self._each_round, prepare)
         states = aftermath.States(layout)
         self._policy = Policy(

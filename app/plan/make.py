@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.plan.checks import planned_check
+from app.plan.lease import MOST_IPV6, leased
 from app.plan.log import log_plan
 from app.plan.model import (
     FALLBACK_ACCOUNT,
@@ -57,6 +58,11 @@ def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = (), lear
     }
     if not checks and any(asked.checks.check_weight for asked in settings.instances):
         said["KA_CHECK_WEIGHT: does nothing without a check; set KA_ENABLE_CHECK, or leave it out"] = None
+    everyone = tuple(instance for family in instances.values() for instance in family)
+    with_lease = tuple(instance.name for instance in leased(everyone)) if node.lease == "auto" else ()
+    if node.lease == "auto" and (rest := [instance.name for instance in everyone if instance.name not in with_lease]):
+        sentence = f"keeps at most {MOST_IPV6} IPv6 VIPs, so those of {', '.join(rest)} stay on a node that is killed"
+        said[f"KA_LEASE: {sentence}"] = None
     log = log_plan(settings.logs, host.files, places.run_dir)
     if log.spool_size < settings.logs.log_spool_size:
         sentence = f"is {log.spool_size} for each server and not {settings.logs.log_spool_size}, a quarter of what fits"
@@ -66,7 +72,7 @@ def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = (), lear
     return Plan(
         node_name=node.node_name or host.name,
         router_name=node.router_name or node.node_name or host.name,
-        instances=tuple(instance for family in instances.values() for instance in family),
+        instances=everyone,
         sync_groups=tuple(_groups(settings, instances)),
         peer_names={
             name: host.names.get(name, ())
@@ -79,6 +85,7 @@ def make_plan(settings: Settings, host: Host, warnings: Iterable[str] = (), lear
         notify_url=settings.hooks.notify_url,
         run_dir=places.run_dir,
         data_dir=places.data_dir,
+        leased=with_lease,
         own_text=_own_text(host.files, places.data_dir / "conf.d"),
         # Where nothing is mounted nobody can put the file, and nobody need look for it.
         maintenance=places.data_dir / MAINTENANCE if host.files.is_directory(places.data_dir) else None,
@@ -192,7 +199,14 @@ def _instances(
             sentence = f"is not used over IPv{transport}, VRRP version 3 has no passwords"
             said[f"{asked.variable('KA_AUTH_PASS')}: {sentence}"] = None
         name = asked.name if len(over) == 1 else f"{asked.name}-ipv{transport}"
-        peering = peering_of(asked, host, transport, is_auto=is_auto, learned=tuple(heard.get(name, ())))
+        peering = peering_of(
+            asked,
+            host,
+            transport,
+            is_auto=is_auto,
+            learned=tuple(heard.get(name, ())),
+            has_lease=settings.node.lease == "auto",
+        )
         listed = asked.peers.unicast_peers
         if listed and not peering.others and not any(isinstance(peer, str) for peer in listed):
             sentence = "lists no node but this one, so nobody gets its adverts and every node becomes master"
@@ -202,6 +216,7 @@ def _instances(
         yield Instance(
             name=name,
             link=link,
+            ip_version=transport,
             version=version,
             vrid=vrrp.vrid or DEFAULT_VRID,
             priority=priority,

@@ -47,10 +47,11 @@ class MovingAddress:
 
 @dataclass(frozen=True)
 class Instance:
-    """One VRRP instance: one address family on one link. Times in seconds."""
+    """One VRRP instance: one IP version that adverts go over, on one link. Times in seconds."""
 
     name: str
     link: str
+    ip_version: int
     version: int
     vrid: int
     priority: int
@@ -176,6 +177,7 @@ class Plan:
     run_dir: Path
     data_dir: Path
     own_text: OwnText | None
+    leased: tuple[str, ...]
     maintenance: Path | None
     siblings: Account
     script_user: Account

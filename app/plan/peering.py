@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from app.settings.instance import InstanceSettings
     from app.settings.routes import IPAddress
 
-#: Where a node sends its adverts that has no peer now, by IP version: VRRP's own group, which nobody listens to who
-#: speaks by unicast. keepalived takes no unicast instance without a peer, and when one that was multicast becomes
-#: unicast it starts that one anew: the first peer to come would cost the VIP. What was sent to the loopback never left
-#: the machine, and a firewall that drops it there (Kubernetes has one) made keepalived complain of every advert.
-NOBODY: dict[int, IPAddress] = {4: ipaddress.IPv4Address("224.0.0.18"), 6: ipaddress.IPv6Address("ff02::12")}
+#: Where a unicast node sends its adverts besides, by IP version: groups for experiments (RFC 4727), which nobody
+#: listens to and no router passes on. VRRP's own would disturb who speaks by multicast with the same VRID.
+#:
+#: The lease needs it, for what is sent to a peer that is dead leaves no link: the last node that lives would lose its
+#: VIPs. And a node that has no peer now sends only there: keepalived takes no unicast instance without a peer, and when
+#: one that was multicast becomes unicast it starts that one anew, so the first peer to come would cost the VIP. What
+#: was sent to the loopback never left the machine, and a firewall that drops it there (Kubernetes has one) made
+#: keepalived complain of every advert.
+NOBODY: dict[int, IPAddress] = {4: ipaddress.IPv4Address("224.0.0.254"), 6: ipaddress.IPv6Address("ff02::114")}
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,18 @@ def source_of(asked: InstanceSettings, host: Host, version: int) -> IPAddress | 
 
 
 def peering_of(
-    asked: InstanceSettings, host: Host, version: int, *, is_auto: bool, learned: tuple[IPAddress, ...] = ()
+    asked: InstanceSettings,
+    host: Host,
+    version: int,
+    *,
+    is_auto: bool,
+    learned: tuple[IPAddress, ...] = (),
+    has_lease: bool = False,
 ) -> Peering:
     """The peers over one IP version; this host's own addresses are not among them.
 
     ``is_auto``: the priority comes from the list, so this node must be on it. ``learned``: more peers, whose adverts
-    were heard.
+    were heard. ``has_lease``: adverts must leave this node also while no peer answers.
     """
     if not asked.peers.unicast_peers:
         return Peering()
@@ -73,6 +83,6 @@ def peering_of(
     return Peering(
         source_of(asked, host, version),
         others,
-        others or (NOBODY[version],),
+        (NOBODY[version], *others) if has_lease or not others else others,
         (LISTED if is_auto else JOINED) if has_names and not is_known else None,
     )

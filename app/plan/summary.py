@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.contract.check_url import masked_url
+from app.plan.lease import lease_text
 from app.plan.log import spool_of
 from app.plan.model import HttpCheck, route_text
 from app.plan.priority import priorities
@@ -20,6 +21,7 @@ def summary(plan: Plan) -> Iterator[str]:
     yield f"node {plan.node_name}, router {plan.router_name}"
     for instance in plan.instances:
         yield from _instance(instance)
+        yield f"instance {instance.name}: VIPs {lease_text(instance, has_lease=instance.name in plan.leased)}"
     for group in plan.sync_groups:
         yield f"group {group.name}: {' and '.join(group.instances)} are master together"
     for http in plan.http_checks:

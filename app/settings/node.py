@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from app.settings.area import Area
-from app.settings.text import TextList, matching, seconds
+from app.settings.text import TextList, choice, matching, seconds
 
 #: A host name, as Kubernetes and compose give it.
 NODE_PATTERN = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62})"
@@ -40,6 +40,11 @@ class ThisNode(Area):
         default=10.0,
         description="The time between two look-ups of dns: peers. A node that joins takes part after one and a half "
         "times that and 2 s, so that the others know it first. At least twice what name servers keep an answer.",
+    )
+    lease: Annotated[str, choice("auto", "off")] = Field(
+        default="auto",
+        description="auto: the kernel takes the VIPs off a node that is killed or frozen, before a peer takes over; "
+        "with adverts below one second, within a second and a half. off: they stay there until it is started again.",
     )
     sync_groups: Annotated[tuple[tuple[str, tuple[str, ...]], ...], TextList(GROUP_FORM, _group)] = Field(
         default=(),

@@ -16,6 +16,7 @@ VIP = "198.51.100.10"
 SECOND_VIP = "198.51.100.20"
 COMMON = {"KA_TRACK_IFACE": "auto", "KA_INCLUDE": f"{VIP}/24", "KA_VRID": "51", "KA_AUTH_PASS": "image-12"}
 CHECKED = COMMON | {"KA_ENABLE_CHECK": "http://127.0.0.1:8080/", "KA_CHECK_INTERVAL": "0.5"}
+UNLEASED = {"KA_LEASE": "off"}
 HIGH, LOW = {"KA_PRIORITY": "254"}, {"KA_PRIORITY": "253"}
 
 #: Seconds after its last advert until a master counts as dead: three adverts and the skew (RFC 5798, 6.1).
@@ -31,9 +32,9 @@ def machines(engine: Engine) -> tuple[Machine, Machine]:
 
 @pytest.fixture
 def nodes(engine: Engine, machines: tuple[Machine, Machine]) -> tuple[Container, Container]:
-    """A node without a check on each; the first is master."""
+    """A node without a check on each, whose VIP stays when it is killed; the first is master."""
     first, second = machines
-    pair = first.node("n1", COMMON | HIGH), second.node("n2", COMMON | LOW)
+    pair = first.node("n1", COMMON | UNLEASED | HIGH), second.node("n2", COMMON | UNLEASED | LOW)
     engine.wait_holder(VIP, first)
     return pair
 
@@ -72,6 +73,28 @@ def test_docker_stop_hands_the_vip_over_before_the_container_is_gone(engine: Eng
     given = engine.wait_event("n1", VIP, added=False)
     assert asked < given <= n1.finished
     assert taken < n1.finished
+
+
+@pytest.mark.parametrize("how", ["kill", "pause"])
+@pytest.mark.parametrize("vip", [f"{VIP}/24", "2001:db8:1::10/64"], ids=["ipv4", "ipv6"])
+def test_node_that_cannot_say_goodbye_holds_nothing_when_its_peer_takes_over(
+    engine: Engine, machines: tuple[Machine, Machine], vip: str, how: str
+) -> None:
+    first, second = machines
+    address = vip.partition("/")[0]
+    settings = COMMON | {"KA_INCLUDE": vip, "KA_AUTH_PASS": ""}
+    n1 = first.node("n1", settings | HIGH)
+    engine.wait_holder(address, first)
+    second.node("n2", settings | LOW).log.wait_for("Entering BACKUP STATE")
+    stopped = time.time()
+    docker(how, n1.id)
+    engine.wait_event("m2", address, since=stopped)
+    assert engine.both_hold(address, stopped) == 0
+    if how == "pause":
+        thawed = time.time()
+        docker("unpause", n1.id)
+        engine.wait_event("m1", address, since=thawed)
+        engine.wait_event("m2", address, added=False, since=thawed)
 
 
 def test_killed_master_that_comes_back_at_once_leaves_the_vip_twice_no_longer_than_vrrp_waits(
@@ -122,7 +145,7 @@ def test_no_address_of_a_killed_node_outlives_the_next_start(
 ) -> None:
     first, _ = machines
     before = first.addresses()
-    killed = first.node("n1", COMMON | HIGH)
+    killed = first.node("n1", COMMON | UNLEASED | HIGH)
     engine.wait_holder(VIP, first)
     killed.kill()
     killed.wait_end()
@@ -145,7 +168,7 @@ def test_no_address_of_a_killed_node_stays_when_a_variable_is_wrong(
     """keepalived's mark is enough where the environment does not even say which VIP it is."""
     first, _ = machines
     before = first.addresses()
-    killed = first.node("n1", COMMON | HIGH)
+    killed = first.node("n1", COMMON | UNLEASED | HIGH)
     engine.wait_holder(VIP, first)
     killed.kill()
     killed.wait_end()

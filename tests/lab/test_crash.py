@@ -75,7 +75,7 @@ def test_a_killed_keepalived_leaves_no_vip(lab: Lab, which: str) -> None:
 def test_what_a_killed_container_left_is_swept_by_the_next(lab: Lab) -> None:
     node = lab.add_node("n1")
     node.start_service()
-    node.start({**ENVIRONMENT, "KA_PRIORITY": "254"})
+    node.start({**ENVIRONMENT, "KA_PRIORITY": "254", "KA_LEASE": "off"})
     lab.wait_holder(VIP, node)
     node.kill()
     assert placed(node) == {f"{VIP}/24 dev eth0"}

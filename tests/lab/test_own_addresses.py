@@ -47,7 +47,7 @@ class TestOwnVips:
     def test_a_vip_that_was_left_is_no_source(self, lab: Lab, family: int) -> None:
         n1, n2 = lab.add_node("n1"), lab.add_node("n2")
         vip, prefix, own, peer = (VIP, 24, n1.ipv4, n2.ipv4) if family == 4 else (VIP6, 64, n1.ipv6, n2.ipv6)
-        peers = {**PLAIN, "KA_INCLUDE": f"{vip}/{prefix}", "KA_UNICAST_PEERS": peer}
+        peers = {**PLAIN, "KA_INCLUDE": f"{vip}/{prefix}", "KA_UNICAST_PEERS": peer, "KA_LEASE": "off"}
         n1.start(peers)
         lab.wait_holder(vip, n1)
         assert source(n1) == own

@@ -62,7 +62,7 @@ def test_what_another_node_does_not_claim_goes_all_the_same(lab: Lab) -> None:
     living.start({**PLAIN, "KA_INCLUDE": "203.0.113.20/24", "KA_VRID": "52"})
     lab.wait_holder("203.0.113.20", living)
     with another(lab, living) as dying:
-        dying.start(PLAIN)
+        dying.start({**PLAIN, "KA_LEASE": "off"})
         lab.wait_holder(VIP, living)
         dying.kill()
         dying.start({**PLAIN, "KA_PRIORITY": "300"})

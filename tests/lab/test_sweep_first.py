@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from lab import Lab, Node
 
-PLAIN = {**ENVIRONMENT, **NO_CHECK, "KA_PRIORITY": "254"}
+#: Without a lease, so that what a killed node left is there for the next start.
+PLAIN = {**ENVIRONMENT, **NO_CHECK, "KA_PRIORITY": "254", "KA_LEASE": "off"}
 REMOVED = f"removed {VIP}/24 dev eth0, which an earlier run left behind"
 
 

@@ -95,6 +95,7 @@ RIGHT = {
     "KA_NODE_NAME": "node1",
     "KA_ROUTER_NAME": "node1",
     "KA_PEER_REFRESH": "10",
+    "KA_LEASE": "off",
     "KA_SYNC_GROUPS": "edge=main+web",
     "KA_NOTIFY": "notify",
     "KA_NOTIFY_URL": "http://127.0.0.1/",

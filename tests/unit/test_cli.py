@@ -47,7 +47,7 @@ class TestRender:
             f"==> {name} <=="
             for name in (
                 *("keepalived.conf", "rsyslog.conf", "log.json", "checks/gates"),
-                *("http-checker.json", "checks/http"),
+                *("lease.json", "http-checker.json", "checks/http"),
             )
         ]
 
@@ -74,7 +74,7 @@ class TestRender:
         assert (outcome.status, outcome.out) == (EXIT_CONFIG, "")
         assert outcome.err == (
             "ka: ka render nosuch: there is no such file in this plan; it has keepalived.conf, rsyslog.conf, log.json, "
-            "checks/gates\n"
+            "checks/gates, lease.json\n"
             "ka: 1 problem, nothing was started\n"
         )
 

@@ -27,7 +27,7 @@ SHOWN = [
         "ifname": "eth0",
         "flags": ["BROADCAST"],
         "addr_info": [
-            {"family": "inet", "local": "203.0.113.7", "prefixlen": 24, "scope": "0", "valid_life_time": 600},
+            {"family": "inet", "local": "203.0.113.7", "prefixlen": 24, "scope": "0", "valid_life_time": 3600},
             {"family": "inet", "local": "203.0.113.11", "prefixlen": 24, "valid_life_time": 4294967295},
             {"family": "inet", "local": "203.0.113.12", "prefixlen": 24, "broadcast": "203.0.113.255"},
             {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "protocol": "0x3", "scope": "253"},

@@ -35,6 +35,7 @@ def test_the_least() -> None:
     assert instance == Instance(
         name="main",
         link="eth0",
+        ip_version=4,
         version=2,
         vrid=1,
         priority=100,
