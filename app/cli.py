@@ -16,6 +16,7 @@ from app.contract.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_STOPPED, ConfigEr
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.contract.expected import Examined
     from app.contract.paths import Layout
 
 
@@ -93,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
 
     health = commands.add_parser("health", help="say whether this node does what it claims; exit status 0 or 1")
     health.set_defaults(command=_health)
+
+    doctor = commands.add_parser("doctor", help="say why a VIP would not work, or does not, and what to type")
+    doctor.add_argument("--only", action="append", default=[], metavar="CATEGORY|CODE", help="look at this part")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    doctor.add_argument("--list", action="store_true", help="print every code there is, and look at nothing")
+    doctor.set_defaults(command=_doctor)
 
     env = commands.add_parser("env", help="print the reference of every variable")
     env.add_argument("--format", choices=("table", "markdown", "dotenv", "json"), default="table")
@@ -184,6 +191,45 @@ def _health(_options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     for sentence in sentences:
         print(sentence)
     return status
+
+
+def _doctor(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from app.operate.doctor import examination  # noqa: PLC0415
+    from app.operate.doctor.scene import Scene  # noqa: PLC0415
+
+    if options.list:
+        for line in examination.catalogue_lines():
+            print(line)
+        return EXIT_STOPPED
+    if sentence := examination.unknown(options.only):
+        return _said((examination.EXIT_UNKNOWN, sentence))
+    layout = _layout_or_default(environ)
+
+    def examine() -> Examined:
+        # pydantic: a category that does not need it need not wait for it.
+        from app.lifecycle.examine import examine  # noqa: PLC0415
+
+        return examine(environ, layout)
+
+    results = []
+    for result in examination.diagnose(Scene(environ, layout, examine), options.only):
+        results.append(result)
+        if not options.json:
+            for line in examination.in_words(result):
+                print(line, flush=True)
+    if options.json:
+        print(examination.in_json(results))
+    return examination.status_of(results)
+
+
+def _layout_or_default(environ: Mapping[str, str]) -> Layout:
+    """The doctor says what is wrong with KA_RUN_DIR, too."""
+    from app.contract.paths import DEFAULT_RUN_DIR, Layout  # noqa: PLC0415
+
+    try:
+        return _layout(environ)
+    except ConfigError:
+        return Layout(DEFAULT_RUN_DIR)
 
 
 def _layout(environ: Mapping[str, str]) -> Layout:

@@ -44,8 +44,8 @@ def packet_of(data: bytes) -> Packet | None:
         end = int.from_bytes(data[2:4], "big")
         return Packet(socket.inet_ntoa(data[12:16]), socket.inet_ntoa(data[16:20]), data[(data[0] & 15) * 4 : end])
     if len(data) >= 40 and data[0] >> 4 == 6 and data[6] == VRRP:
-        ends = (socket.inet_ntop(socket.AF_INET6, data[start : start + 16]) for start in (8, 24))
-        return Packet(*ends, data[40 : 40 + int.from_bytes(data[4:6], "big")])
+        source, destination = (socket.inet_ntop(socket.AF_INET6, data[start : start + 16]) for start in (8, 24))
+        return Packet(source, destination, data[40 : 40 + int.from_bytes(data[4:6], "big")])
     return None
 
 
