@@ -44,7 +44,7 @@ def look(scene: Scene) -> Iterator[Finding]:
     soonest = min((instance.interval for instance in scene.node.instances), default=1.0)
     if scene.heard.late > TOO_LATE * soonest:
         longer = round(scene.heard.late + soonest, 1)
-        yield found("KA0508", late=scene.heard.late, interval=soonest, longer=longer)
+        yield found("KA0507", late=scene.heard.late, interval=soonest, longer=longer)
 
 
 def _is_for(seen: Sighting, instance: ExpectedInstance, scene: Scene) -> bool:
@@ -80,8 +80,6 @@ def _differences(scene: Scene, instance: ExpectedInstance, advert: ParsedAdvert)
         yield found("KA0503", theirs=advert.interval, ours=instance.interval, **facts)
     if theirs != own:
         yield found("KA0505", theirs=",".join(sorted(theirs)), ours=",".join(sorted(own)), **facts)
-    if advert.priority == instance.priority:
-        yield found("KA0506", priority=advert.priority, lower=max(1, advert.priority - 1), **facts)
 
 
 def _plain(name: str) -> str:
@@ -102,7 +100,7 @@ def _masters(scene: Scene, instance: ExpectedInstance, heard: list[Sighting]) ->
     if scene.is_running and masters and any((vip.address, vip.link) in here for vip in instance.vips):
         masters.append("this node")
     if len(masters) > 1:
-        yield found("KA0507", instance=instance.name, masters=" and ".join(masters))
+        yield found("KA0506", instance=instance.name, masters=" and ".join(masters))
 
 
 def _itself(scene: Scene) -> Iterator[Finding]:
@@ -110,6 +108,6 @@ def _itself(scene: Scene) -> Iterator[Finding]:
     status, sentences = health(scene.layout)
     if status != EXIT_HEALTHY:
         for sentence in sentences:
-            yield found("KA0509", contradiction=sentence)
+            yield found("KA0508", contradiction=sentence)
     if scene.layout.drain.exists() and scene.layout.drain.read_text(encoding="ascii").strip() == "1":
-        yield found("KA0510")
+        yield found("KA0509")
