@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from app.operate.doctor import environment, host, link, network, vrrp
+from app.operate.doctor import checks, environment, host, kubernetes, link, logs, network, vrrp
 from app.operate.doctor.catalogue import AILMENTS, CATEGORIES, MARKS
 from app.operate.doctor.scene import NotLookedAtError
 
@@ -29,6 +29,9 @@ LOOKS: dict[str, Callable[[Scene], Iterator[Finding]]] = {
     "link": link.look,
     "network": network.look,
     "VRRP": vrrp.look,
+    "checks": checks.look,
+    "logs": logs.look,
+    "Kubernetes": kubernetes.look,
 }
 
 
