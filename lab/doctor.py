@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lab.pair import ENVIRONMENT, KA, NO_CHECK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lab import Node
 
@@ -36,14 +36,15 @@ class Diagnosis:
         return set(self.sentences)
 
 
-def doctor(node: Node, *only: str, **changes: str) -> Diagnosis:
-    """Asks the doctor in a node's container, for these categories or codes and with these changes to its environment.
+def doctor(node: Node, *only: str, prefix: Sequence[str] = (), **changes: str) -> Diagnosis:
+    """Asks the doctor in a node's container, for these categories or codes and with these changes to its environment;
+    `prefix` runs it.
 
     Raises AssertionError when it says anything but its findings.
     """
     choices = [word for choice in only for word in ("--only", choice)]
     settings = [f"{name}={value}" for name, value in changes.items()]
-    done = node.enter(["env", *settings, *KA, "doctor", "--json", *choices], check=False)
+    done = node.enter(["env", *settings, *prefix, *KA, "doctor", "--json", *choices], check=False)
     assert done.stderr == "", done.stderr
     said: Mapping[str, Any] = json.loads(done.stdout)
     assert said["status"] == done.returncode
