@@ -57,7 +57,7 @@ def test_what_is_printed_for_people(idle: Node) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == "× environment"
     assert lines[1].startswith("  × KA0101 KA_VRID: cannot be 0; ")
-    assert lines[2] == "      ka env --format dotenv | grep -B 4 'KA_VRID='"
+    assert lines[2] == "      ka env --format dotenv | grep -E -B 4 '^#?(KA_VRID)='"
     assert lines[3] == "      docs/doctor.md#ka0101"
     assert "– link: not looked at, the environment has errors" in lines
     assert ka(idle, "doctor", "--only", "KA9999").returncode == 3
@@ -68,6 +68,13 @@ def test_the_environment(idle: Node) -> None:
     assert wrong.status == 2
     assert wrong.codes == {"KA0101"}
     assert "s3cr3t" not in str(wrong)
+    # The lines that are to be pasted print something.
+    for name in ("KA_INSTANCES__WEB__VRID", "KA_CHECK_CA_FILE", "KA_AUTH_PASS_FILE"):
+        found = doctor(idle, "KA0101", **{name: "/nowhere", "KA_ENABLE_CHECK": "https://127.0.0.1/"})
+        line = found.cures["KA0101"].replace("ka env", f"{' '.join(KA)} env")
+        assert name.removesuffix("_FILE").rpartition("__")[2] in idle.enter(["sh", "-c", line]).stdout
+    absent = {"KA_UNICAST_PEERS": "203.0.113.12", "KA_UNICAST_SRC_IP": "203.0.113.99"}
+    assert "cannot be 203.0.113.99" in doctor(idle, "KA0101", **absent).sentences["KA0101"]
     doubtful = doctor(idle, "environment", KA_VRID="")
     assert (doubtful.status, doubtful.codes) == (1, {"KA0103"})
     assert doubtful.sentences["KA0103"].startswith("KA_VRID: is not set, so it is 1")

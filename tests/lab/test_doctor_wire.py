@@ -48,6 +48,8 @@ def other(lab: Lab, **changes: str) -> Node:
     ("code", "changes"),
     [
         ("KA0501", {"KA_INCLUDE": "203.0.113.20/24"}),
+        ("KA0501", {**IPV6, "KA_INCLUDE": "2001:db8::20/64"}),
+        ("KA0505", {**IPV6, "KA_INCLUDE": f"{VIP6}/64,2001:db8::20/64"}),
         ("KA0502", {"KA_VRRP_VERSION": "3", "KA_AUTH_PASS": ""}),
         ("KA0503", {"KA_ADVERT_INTERVAL": "2"}),
         ("KA0504", {"KA_AUTH_PASS": "another1"}),
@@ -60,9 +62,10 @@ def test_a_router_that_says_something_else(lab: Lab, here: Node, code: str, chan
     node = lab.add_node("n2")
     node.start({**SOUND, **changes})
     lab.wait_holder(changes.get("KA_INCLUDE", VIP).split(",")[0], node)
-    found = doctor(here)
+    common = IPV6 if ":" in changes.get("KA_INCLUDE", "") else {}
+    found = doctor(here, **common)
     assert found.codes == {code}, found.sentences
-    assert "203.0.113.12" in found.sentences[code]
+    assert ("fe80::" if common else "203.0.113.12") in found.sentences[code]
     assert "another1" not in str(found)
     assert "secret12" not in str(found)
 

@@ -33,7 +33,7 @@ _TOOL = re.compile(
     r"(?:^|[|;&(`!]|\b(?:if|then|else|elif|while|until|do|exec|time)\s)\s*"
     r"(arping|aws|az|bash|curl|dig|docker|gcloud|host|ifconfig|jq|killall|kubectl|lsof|mongosh|mysql|mysqladmin|nc|"
     r"ncat|netcat|netstat|node|nslookup|openssl|perl|pg_isready|pgrep|pidof|ping|ps|psql|python|python3|redis-cli|ruby|"
-    r"service|socat|sqlite3|ss|systemctl|telnet|wget)(?=[\s;|&)`]|$)"
+    r"service|socat|sqlite3|ss|systemctl|telnet|wget)(?=[\s;|&]|$)"
 )
 
 _INTERPRETER = re.compile(r"#!\s*(?:/usr/bin/env\s+(?:-S\s+)?)?(\S+)")

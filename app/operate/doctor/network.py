@@ -73,11 +73,11 @@ def _peers_are_there(scene: Scene, instance: ExpectedInstance) -> Iterator[Findi
 
 def _vips_are_free(scene: Scene) -> Iterator[Finding]:
     heard = scene.heard
-    for vip in scene.node.vips:
-        # A master that has just gone answered, and one that has just come sends adverts.
-        masters = {seen.mac for seen in heard.adverts if seen.link == vip.link}
-        for mac in sorted(heard.answers.get((vip.link, vip.address), set()) - masters):
-            yield found("KA0405", vip=vip.address, mac=mac, link=vip.link)
+    for instance in scene.node.instances:
+        masters = {seen.mac for seen in heard.adverts if seen.advert.vrid == instance.vrid}
+        for vip in instance.vips:
+            for mac in sorted(heard.answers.get((vip.link, vip.address), set()) - masters):
+                yield found("KA0405", vip=vip.address, mac=mac, link=vip.link)
 
 
 def _is_of(link: str, ip_version: int, instance: ExpectedInstance) -> bool:
