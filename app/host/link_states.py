@@ -21,6 +21,11 @@ class LinkState:
     mtu: int
     mac: str
 
+    @property
+    def can_speak(self) -> bool:
+        """Whether a packet can leave by it."""
+        return self.is_up and self.has_carrier
+
 
 def link_states() -> dict[str, LinkState]:
     """Every link by its name. Raises as app.host.addresses.ask_ip."""

@@ -34,4 +34,5 @@ def _explains(subject: str) -> str:
     if match is None:
         return "ka check"
     names = "|".join(f"KA_{name}" for name in dict.fromkeys(match.groups()))
-    return f"ka env --format dotenv | grep -E -B 4 '^#?({names})='"
+    one = f"({names})" if "|" in names else names
+    return f"ka env --format dotenv | grep -E -B 4 '^#?{one}='"

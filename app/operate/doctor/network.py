@@ -28,7 +28,7 @@ def look(scene: Scene) -> Iterator[Finding]:
     """What keeps adverts from getting through, and who has the VIPs."""
     for instance in scene.node.instances:
         link = scene.links.get(instance.link)
-        if link is None or not link.is_up or not link.has_carrier:  # the category link says so
+        if link is None or not link.can_speak:  # the category link says so
             continue
         yield from _leaves(scene, instance)
         yield from _comes_in(scene, instance)

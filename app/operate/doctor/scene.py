@@ -90,7 +90,9 @@ class Scene:
     def heard(self) -> OnTheWire:
         """What is on the links; it takes as long as three adverts."""
         instances = self.node.instances
-        used = [self.links[i.link] for i in instances if i.link in self.links and self.links[i.link].is_up]
+        used = [self.links[i.link] for i in instances if i.link in self.links and self.links[i.link].can_speak]
+        if not used:
+            raise NotLookedAtError("there is no link that is up and has a carrier")
         questions = {(vip.link, vip.address) for vip in self.node.vips if vip.link in self.links and vip.link != "lo"}
         questions |= {(i.link, peer) for i in instances for peer in i.peers if self.is_near(i.link, peer)}
         probes = {
