@@ -52,7 +52,7 @@ def test_what_it_prints_makes_a_working_pair(lab: Lab, n1: Node, vip: str, prefi
     lab.wait_holder(vip, n1)
     n2.start(settings)
     wait_state(n2, "BACKUP")
-    assert [doctor(node).sentences for node in (n1, n2)] == [{}, {}]
+    assert [doctor(node).codes for node in (n1, n2)] == [set(), set()]
     stopped = time.time()
     n1.stop()
     lab.wait_holder(vip, n2, since=stopped)
