@@ -16,7 +16,9 @@ from app.contract.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_STOPPED, ConfigEr
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.contract.expected import Examined
     from app.contract.paths import Layout
+    from app.operate.doctor.scene import Scene
 
 
 #: The exit status of a command that asks a node where none runs.
@@ -94,6 +96,16 @@ def _parser() -> argparse.ArgumentParser:
     health = commands.add_parser("health", help="say whether this node does what it claims; exit status 0 or 1")
     health.add_argument("--ready", action="store_true", help="fail as well while this node could not take over")
     health.set_defaults(command=_health)
+
+    doctor = commands.add_parser("doctor", help="say why a VIP would not work, or does not, and what to type")
+    doctor.add_argument("--only", action="append", default=[], metavar="CATEGORY|CODE", help="look at this part")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    doctor.add_argument("--list", action="store_true", help="print every code there is, and look at nothing")
+    doctor.set_defaults(command=_doctor)
+
+    init = commands.add_parser("init", help="look at this network and print a .env that every node can use")
+    init.add_argument("vip", metavar="VIP", help="the address that is to move, as ADDRESS or ADDRESS/PREFIX/LINK")
+    init.set_defaults(command=_init)
 
     env = commands.add_parser("env", help="print the reference of every variable")
     env.add_argument("--format", choices=("table", "markdown", "dotenv", "json"), default="table")
@@ -185,6 +197,61 @@ def _health(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     for sentence in sentences:
         print(sentence)
     return status
+
+
+def _doctor(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from app.operate.doctor import examination  # noqa: PLC0415
+
+    if options.list:
+        for line in examination.catalogue_lines():
+            print(line)
+        return EXIT_STOPPED
+    if sentence := examination.unknown(options.only):
+        return _said((examination.EXIT_UNKNOWN, sentence))
+    results = []
+    for result in examination.diagnose(_scene(environ), options.only):
+        results.append(result)
+        if not options.json:
+            for line in examination.in_words(result):
+                print(line, flush=True)
+    if options.json:
+        print(examination.in_json(results))
+    return examination.status_of(results)
+
+
+def _init(options: argparse.Namespace, _environ: Mapping[str, str]) -> int:
+    from app.operate.doctor.scene import NotLookedAtError  # noqa: PLC0415
+    from app.operate.init import EXIT_TAKEN, NotFreeError, asked_for, env_file  # noqa: PLC0415
+
+    try:
+        return _said((EXIT_STOPPED, env_file(_scene(asked_for(options.vip)))))
+    except (NotFreeError, NotLookedAtError) as error:
+        return _said((EXIT_TAKEN, f"ka: {error}"))
+
+
+def _scene(environ: Mapping[str, str]) -> Scene:
+    """What the doctor and init look at."""
+    from app.operate.doctor.scene import Scene  # noqa: PLC0415
+
+    layout = _layout_or_default(environ)
+
+    def examine() -> Examined:
+        # pydantic: who does not need it need not wait for it.
+        from app.lifecycle.examine import examine  # noqa: PLC0415
+
+        return examine(environ, layout)
+
+    return Scene(environ, layout, examine)
+
+
+def _layout_or_default(environ: Mapping[str, str]) -> Layout:
+    """The doctor says what is wrong with KA_RUN_DIR, too."""
+    from app.contract.paths import DEFAULT_RUN_DIR, Layout  # noqa: PLC0415
+
+    try:
+        return _layout(environ)
+    except ConfigError:
+        return Layout(DEFAULT_RUN_DIR)
 
 
 def _layout(environ: Mapping[str, str]) -> Layout:

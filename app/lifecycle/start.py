@@ -18,6 +18,7 @@ from app.contract.errors import ConfigError, Problem
 from app.contract.json_file import to_json
 from app.contract.paths import DEFAULT_RUN_DIR, DEV_LOG, Layout
 from app.contract.syslog import plain
+from app.host.dev_log import other_logger
 from app.host.leftovers import claimed_by_others, sweep, written_down
 from app.host.machine import missing_capabilities, observe
 from app.lifecycle import keepalived_test, run_directory
@@ -152,17 +153,9 @@ def sweep_first(environ: Mapping[str, str]) -> list[tuple[int, str]]:
 
 def lead_log(layout: Layout) -> None:
     """Makes /dev/log lead to PID 1's socket; but one that is there already is the host's, whose /dev is mounted."""
-    if DEV_LOG.is_symlink():
-        leads_to = DEV_LOG.readlink()
-        if leads_to == layout.log_socket:
-            return
-        if not DEV_LOG.exists():
-            sentence = f"belongs to another logger of this machine and leads to {leads_to}, which is not here"
-            print(f"ka: {DEV_LOG} {sentence}: keepalived's log is lost; leave the host's /dev out", file=sys.stderr)
-            return
-    if DEV_LOG.exists():
-        print(f"ka: {DEV_LOG} belongs to another logger of this machine, the log goes there", file=sys.stderr)
-    else:
+    if other := other_logger(DEV_LOG, layout.log_socket):
+        print(f"ka: {DEV_LOG} {other.sentence}", file=sys.stderr)
+    elif not DEV_LOG.is_symlink():
         DEV_LOG.symlink_to(layout.log_socket)
 
 

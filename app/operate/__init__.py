@@ -1,1 +1,1 @@
-"""What an operator asks of a running node."""
+"""What an operator asks: of a running node, and of a machine before one runs."""

@@ -6,10 +6,10 @@ The sockets are raw ones, which this process may not open: PID 1 hands them over
 from __future__ import annotations
 
 import socket
-import struct
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from app.contract.advert import PASSWORD, PASSWORD_LENGTH, UNROUTED, UNROUTED_IPV6, Packet, is_whole
 from app.contract.peers_config import ADVERT_FDS
 
 if TYPE_CHECKING:
@@ -20,24 +20,8 @@ if TYPE_CHECKING:
 #: Bytes that are looked at: more than the adverts of a node with many VIPs have.
 LARGEST = 4096
 
-#: The protocol's number, which a checksum is also made of.
-VRRP = 112
-
-#: The hops left to a packet that no router has passed on (RFC 5798, 5.1.1.3, 5.1.2.3), and what keepalived 2.2.7 gives
-#: its unicast adverts over IPv6 instead.
-UNROUTED, UNROUTED_IPV6 = 255, 64
-
 #: Adverts that are read before other work is done.
 AT_ONCE = 64
-
-
-class Packet(NamedTuple):
-    """What came in: two addresses, VRRP without the IP header, and the hops that were left to it."""
-
-    source: str
-    destination: str
-    body: bytes
-    hops: int
 
 
 class ValidAdvert(NamedTuple):
@@ -102,25 +86,7 @@ def _is_of(packet: Packet, instance: SpokenInstance) -> bool:
         return False
     if version == 2:
         password = (instance.password or "").encode()
-        # Type 1 is a password, which ends the advert (RFC 2338, 5.3.6.1).
-        if body[4] != int(bool(password)) or (password and body[-8:] != password.ljust(8, b"\0")):
+        ending = body[-PASSWORD_LENGTH:]
+        if body[4] != (PASSWORD if password else 0) or (password and ending != password.ljust(PASSWORD_LENGTH, b"\0")):
             return False
     return is_whole(packet, with_addresses=version == 3)
-
-
-def is_whole(packet: Packet, *, with_addresses: bool) -> bool:
-    """Whether the checksum is right: version 3's is also of the addresses, but not everybody's over IPv4."""
-    if _sum(packet.body) == 0xFFFF:
-        return True
-    family = socket.AF_INET6 if ":" in packet.source else socket.AF_INET
-    ends = b"".join(socket.inet_pton(family, address) for address in packet[:2])
-    return with_addresses and _sum(ends + struct.pack("!II", len(packet.body), VRRP) + packet.body) == 0xFFFF
-
-
-def _sum(data: bytes) -> int:
-    """The internet's checksum of ``data`` (RFC 1071), which is 0xFFFF for data with its checksum in it."""
-    data += b"\0" * (len(data) % 2)
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total

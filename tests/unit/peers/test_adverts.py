@@ -7,8 +7,9 @@ import struct
 
 import pytest
 
+from app.contract.advert import UNROUTED, UNROUTED_IPV6, VRRP, Packet
 from app.contract.peers_config import SpokenInstance
-from app.peers.adverts import UNROUTED, UNROUTED_IPV6, VRRP, Packet, ValidAdvert, heard
+from app.peers.adverts import ValidAdvert, heard
 
 HERE, THERE, VIP = "203.0.113.11", "203.0.113.12", "203.0.113.10"
 HERE6, THERE6, VIP6 = "2001:db8::11", "2001:db8::12", "2001:db8::10"
