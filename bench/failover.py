@@ -133,6 +133,7 @@ PROGRAMS = {
     "http-checker": r"app\.checks\.http",
     "log-forwarder": r"^rsyslogd",
     "guard": r"app\.guard",
+    "lease": r"app\.lease\.keeper",
     "keepalived": r"^keepalived",
 }
 
