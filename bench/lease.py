@@ -49,12 +49,12 @@ class Stop:
 
 
 def kill(node: Node) -> None:
-    """`docker kill`, an OOM killer that ends all of the container, an engine that crashes with all that it runs."""
+    """All of it at once, with SIGKILL; what an engine does to containers is measured by bench.stops."""
     node.kill()
 
 
 def freeze(node: Node) -> None:
-    """`docker pause`, a hung host."""
+    """All of it, with SIGSTOP."""
     node.freeze()
 
 

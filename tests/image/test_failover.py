@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.engine import RESTRICTED, docker, environment
+from lab.stops import ENDS, MEMORY_LIMIT, pause
 
 if TYPE_CHECKING:
     from lab.engine import Container, Engine, Machine
@@ -75,26 +76,27 @@ def test_docker_stop_hands_the_vip_over_before_the_container_is_gone(engine: Eng
     assert taken < n1.finished
 
 
-@pytest.mark.parametrize("how", ["kill", "pause"])
-@pytest.mark.parametrize("vip", [f"{VIP}/24", "2001:db8:1::10/64"], ids=["ipv4", "ipv6"])
-def test_node_that_cannot_say_goodbye_holds_nothing_when_its_peer_takes_over(
-    engine: Engine, machines: tuple[Machine, Machine], vip: str, how: str
-) -> None:
-    first, second = machines
-    address = vip.partition("/")[0]
-    settings = COMMON | {"KA_INCLUDE": vip, "KA_AUTH_PASS": ""}
-    n1 = first.node("n1", settings | HIGH)
-    engine.wait_holder(address, first)
+@pytest.mark.parametrize("how", [*ENDS, "pause"])
+def test_node_that_cannot_say_goodbye_holds_nothing_when_its_peer_takes_over(engine: Engine, how: str) -> None:
+    network = engine.network("198.51.100.0/24", "--ipv6", "--subnet", "2001:db8:51::/64")
+    first, second = engine.machine("m1", network), engine.machine("m2", network)
+    vips = (VIP, "2001:db8:51::10")
+    settings = COMMON | {"KA_INCLUDE": f"{VIP}/24,2001:db8:51::10/64"}
+    n1 = first.node("n1", settings | HIGH, *MEMORY_LIMIT)
+    for vip in vips:
+        engine.wait_holder(vip, first)
     second.node("n2", settings | LOW).log.wait_for("Entering BACKUP STATE")
     stopped = time.time()
-    docker(how, n1.id)
-    engine.wait_event("m2", address, since=stopped)
-    assert engine.both_hold(address, stopped) == 0
+    ENDS.get(how, pause)(n1)
+    for vip in vips:
+        engine.wait_event("m2", vip, since=stopped)
+        assert engine.both_hold(vip, stopped) == 0
     if how == "pause":
         thawed = time.time()
         docker("unpause", n1.id)
-        engine.wait_event("m1", address, since=thawed)
-        engine.wait_event("m2", address, added=False, since=thawed)
+        for vip in vips:
+            engine.wait_event("m1", vip, since=thawed)
+            engine.wait_event("m2", vip, added=False, since=thawed)
 
 
 def test_killed_master_that_comes_back_at_once_leaves_the_vip_twice_no_longer_than_vrrp_waits(
@@ -214,7 +216,7 @@ def test_vip_of_another_node_on_the_same_machine_stays(engine: Engine, machines:
 def test_no_ipv6_address_of_a_killed_node_outlives_the_next_start(engine: Engine) -> None:
     network = engine.network("198.51.100.0/24", "--ipv6", "--subnet", "2001:db8:51::/64")
     machine = engine.machine("m1", network)
-    values = {"KA_TRACK_IFACE": "auto", "KA_PRIORITY": "254", "KA_VRID": "51", "KA_ADVERT_INTERVAL": "0.2"}
+    values = HIGH | UNLEASED | {"KA_TRACK_IFACE": "auto", "KA_VRID": "51", "KA_ADVERT_INTERVAL": "0.2"}
     killed = machine.node("n1", values | {"KA_INCLUDE": "2001:db8:51::10/64"})
     engine.wait_holder("2001:db8:51::10", machine)
     killed.kill()
