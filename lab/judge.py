@@ -1,0 +1,152 @@
+"""What a history of faults must look like: read afterwards, so that old histories can be judged by new rules."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.log import clock
+
+#: The status of a node whose keepalived was killed again and again.
+FAILED_FOR_GOOD = 70
+
+#: Faults that keep a node apart from the others, each of which may have a master of its own meanwhile.
+PARTITIONS = {"link cut", "packets lost"}
+
+#: Seconds that two nodes on the same network may hold the VIP: a lifetime of one second, which the kernel counts whole.
+TWO_SECONDS = 1.6
+
+#: Seconds without a holder while one node is sound throughout: two failed probes of a service that hangs, and three
+#: adverts and the skew.
+NONE_SECONDS = 4.0
+
+#: Seconds after which a node that was at fault is sound again: it starts, its check rises, and it listens for three
+#: adverts.
+GRACE_SECONDS = 8.0
+
+
+@dataclass(frozen=True)
+class Span:
+    """A time, in seconds since the epoch."""
+
+    start: float
+    end: float
+
+    @property
+    def length(self) -> float:
+        """Seconds."""
+        return self.end - self.start
+
+
+@dataclass
+class History:
+    """A history, by node."""
+
+    end: float
+    held: dict[str, list[Span]] = field(default_factory=dict)
+    faults: dict[str, list[tuple[Span, str]]] = field(default_factory=dict)
+    stalls: list[Span] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+
+def read(path: Path) -> History:
+    """A history file."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines.sort(key=lambda line: line["time"])
+    history = History(lines[-1]["time"])
+    holding: dict[str, float] = {}
+    faulty: dict[str, tuple[float, str]] = {}
+    for line in lines:
+        _take(history, line, holding, faulty)
+    for node, start in holding.items():
+        history.held.setdefault(node, []).append(Span(start, history.end))
+    for node, (start, fault) in faulty.items():
+        history.faults.setdefault(node, []).append((Span(start, history.end), fault))
+    return history
+
+
+def _take(
+    history: History, line: dict[str, Any], holding: dict[str, float], faulty: dict[str, tuple[float, str]]
+) -> None:
+    node, now = line.get("node", ""), line["time"]
+    match line["what"]:
+        case "address" if line["added"]:
+            holding[node] = now
+        case "address" if node in holding:
+            history.held.setdefault(node, []).append(Span(holding.pop(node), now))
+        case "fault":
+            faulty[node] = now, line["fault"]
+        case "healed":
+            start, fault = faulty.pop(node)
+            history.faults.setdefault(node, []).append((Span(start, now), fault))
+        case "ended" if line["status"] != FAILED_FOR_GOOD:
+            history.said.append(f"{clock(now)} {node} ended by itself with {line['status']}")
+        case "stall":
+            history.stalls.append(Span(now - line["seconds"], now))
+        case "exit" if line["status"] != 0:
+            history.said.append(f"{clock(now)} {node} ended with {line['status']} when it was told to stop")
+        case "unsettled" | "foreign address gone" | "defect":
+            history.said.append(f"{clock(now)} {node} {line['what']}: {line.get('text') or line.get('address', '')}")
+
+
+def judge(history: History) -> list[str]:
+    """What was violated, a sentence each."""
+    return [*history.said, *_two(history), *_none(history)]
+
+
+def _two(history: History) -> list[str]:
+    found = []
+    for one, other in itertools.combinations(sorted(history.held), 2):
+        apart = [span for node in (one, other) for span, fault in history.faults.get(node, ()) if fault in PARTITIONS]
+        for a, b in itertools.product(history.held[one], history.held[other]):
+            both = Span(max(a.start, b.start), min(a.end, b.end))
+            for part in _without(both, apart + history.stalls):
+                if part.length > TWO_SECONDS:
+                    at = [_fault_at(history, node, part) for node in (one, other)]
+                    found.append(
+                        f"{clock(part.start)} {one} ({at[0]}) and {other} ({at[1]}) held it for {part.length:.2f} s"
+                    )
+    return found
+
+
+def _none(history: History) -> list[str]:
+    held = sorted((span for spans in history.held.values() for span in spans), key=lambda span: span.start)
+    if not held:
+        return ["nobody ever held it"]
+    found = []
+    for gap in _without(Span(held[0].start, history.end), held):
+        for node in history.held:
+            # Sound from before the gap to its end: then it should have taken the VIP.
+            bad = [Span(span.start, span.end + GRACE_SECONDS) for span, _ in history.faults.get(node, ())]
+            worst = max((part.length for part in _without(gap, bad + history.stalls)), default=0.0)
+            if worst > NONE_SECONDS:
+                though = f"though {node} was sound for {worst:.2f}"
+                found.append(f"{clock(gap.start)} nobody held it for {gap.length:.2f} s, {though}")
+                break
+    return found
+
+
+def _without(span: Span, others: list[Span]) -> list[Span]:
+    """The parts of ``span`` in which none of the others is."""
+    parts = [span] if span.length > 0 else []
+    for other in others:
+        parts = [
+            part
+            for whole in parts
+            for part in (Span(whole.start, min(whole.end, other.start)), Span(max(whole.start, other.end), whole.end))
+            if part.length > 0
+        ]
+    return parts
+
+
+def _fault_at(history: History, node: str, span: Span) -> str:
+    there = [fault for its, fault in history.faults.get(node, ()) if its.start < span.end and its.end > span.start - 3]
+    return ", ".join(there) or "sound"
+
+
+if __name__ == "__main__":
+    print("\n".join(judge(read(Path(sys.argv[1])))) or "nothing was violated")
