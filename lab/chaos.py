@@ -46,6 +46,12 @@ STALL_SECONDS = 0.3
 #: The host's own addresses beside the one of the lab's network: nothing may touch them.
 FOREIGN = ("192.0.2.{number}/24", "203.0.113.1{number}/32")
 
+#: The program that gives VIPs their lifetimes; there is none with KA_LEASE=off.
+KEEPER = r"app\.lease\.keeper"
+
+#: Faults of which a node is not to run.
+DOWN = {"node killed", "node stopped"}
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -119,6 +125,8 @@ FAULTS: dict[str, Fault] = {
     "checker frozen": Fault(_signal(HTTP_CHECKER, SIGSTOP), _signal(HTTP_CHECKER, SIGCONT)),
     "forwarder killed": Fault(_signal(LOG_FORWARDER, SIGKILL)),
     "guard killed": Fault(_signal(GUARD, SIGKILL)),
+    "keeper killed": Fault(_signal(KEEPER, SIGKILL)),
+    "keeper frozen": Fault(_signal(KEEPER, SIGSTOP), _signal(KEEPER, SIGCONT)),
     "reload": Fault(_signal(r"app\.pid1", SIGHUP)),
     "drain": Fault(_ka("drain"), _ka("undrain")),
     "VIP deleted": Fault(_take_vip),
@@ -152,6 +160,7 @@ class Chaos:
 
     def begin(self, count: int) -> None:
         """Starts so many nodes, and returns when one of them is master."""
+        self.note("begin", interval=float({**ENVIRONMENT, **self.changes}["KA_ADVERT_INTERVAL"]))
         for number in range(count):
             node = self.lab.add_node(f"n{number + 1}")
             for address in FOREIGN:
@@ -167,6 +176,7 @@ class Chaos:
 
     def step(self) -> str:
         """Causes a fault, or heals one; gives what was done."""
+        self._start_ended()
         if len(self.at_fault) >= MOST_AT_FAULT or (self.at_fault and self.random.random() < 0.4):
             return self.heal(self.random.choice(sorted(self.at_fault)))
         name = self.random.choice(sorted(set(self.lab.nodes) - set(self.at_fault)))
@@ -194,18 +204,18 @@ class Chaos:
         for name in list(self.at_fault):
             self.heal(name)
         self.note("quiet")
-        try:
-            wait_until(self._is_settled, "one holder, and every node well", 2 * LIMIT_SECONDS)
-        except LabError as error:
-            self.note("unsettled", why=str(error))
-            raise self.lab.explain(str(error)) from None
+        wait_until(self._is_settled, "one holder, and every node well", 2 * LIMIT_SECONDS)
         self.note("settled")
 
-    def _is_settled(self) -> bool:
-        for node in self.lab.nodes.values():
-            if not node.running:  # as an engine does
+    def _start_ended(self) -> None:
+        """Starts nodes that ended by themselves, as an engine does."""
+        for name, node in self.lab.nodes.items():
+            if not node.running and self.at_fault.get(name) not in DOWN:
                 self.note("ended", node, status=node.wait())
                 self.start(node)
+
+    def _is_settled(self) -> bool:
+        self._start_ended()
         return len(self.lab.holders(VIP)) == 1 and all(
             node.running and ka(node, "health").returncode == 0 for node in self.lab.nodes.values()
         )
@@ -215,10 +225,11 @@ class Chaos:
         for node in self.lab.nodes.values():
             if node.running:
                 _stop(self, node)
-            for address in FOREIGN:
-                own = address.format(number=list(self.lab.nodes).index(node.name) + 1).partition("/")[0]
-                if own not in node.exec(["ip", "address", "show", "dev", "eth0"]).stdout:
-                    self.note("foreign address gone", node, address=own)
+        for event in self.lab.timeline():
+            if not event.added and event.address != VIP and ":" not in event.address:
+                line = {"time": event.time, "what": "foreign address gone", "node": event.node, "text": event.address}
+                self.history.write(json.dumps(line) + "\n")
+        for node in self.lab.nodes.values():
             texts = [line.text for log in (node.log, node.stderr) for line in log.lines]
             for text in texts:
                 if "Traceback" in text or "a defect of its own" in text:
@@ -246,6 +257,9 @@ def run(
                 if (number + 1) % ROUND == 0:
                     chaos.settle()
             chaos.settle()
+        except LabError as error:
+            chaos.note("broken off", text=str(error))
+            print(lab.report(), file=sys.stderr)
         finally:
             over.set()
             chaos.end()

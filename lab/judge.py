@@ -17,16 +17,52 @@ FAILED_FOR_GOOD = 70
 #: Faults that keep a node apart from the others, each of which may have a master of its own meanwhile.
 PARTITIONS = {"link cut", "packets lost"}
 
-#: Seconds that two nodes on the same network may hold the VIP: a lifetime of one second, which the kernel counts whole.
-TWO_SECONDS = 1.6
+#: Faults from which a master goes on as master, with its VIP.
+HARMLESS = {
+    "checker killed",
+    "forwarder killed",
+    "guard killed",
+    "keeper killed",
+    "keeper frozen",
+    "reload",
+    "VIP deleted",
+}
 
-#: Seconds without a holder while one node is sound throughout: two failed probes of a service that hangs, and three
-#: adverts and the skew.
-NONE_SECONDS = 4.0
+#: Seconds without a holder while no node has any other fault: less than a stall would not be the product's.
+BLINK_SECONDS = 0.3
 
-#: Seconds after which a node that was at fault is sound again: it starts, its check rises, and it listens for three
-#: adverts.
-GRACE_SECONDS = 8.0
+#: Seconds for which a node that ended by itself may have been away before that was seen.
+UNSEEN_SECONDS = 2.0
+
+#: Adverts that a peer waits for.
+DEAD_ADVERTS = 3
+
+#: Seconds that the kernel takes at most to end the least lifetime, and what a busy machine adds.
+LIFETIME_SECONDS, SLOW_SECONDS = 1.4, 0.4
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What is let pass, in seconds, by the seconds between two adverts."""
+
+    interval: float = 0.25
+
+    @property
+    def two(self) -> float:
+        """Two nodes on the same network hold the VIP: where the least lifetime ends after a peer has taken over."""
+        return max(0.0, LIFETIME_SECONDS - DEAD_ADVERTS * self.interval) + SLOW_SECONDS
+
+    @property
+    def none(self) -> float:
+        """Nobody holds it while one node is sound throughout: two failed probes of a service that hangs, then three
+        adverts and the skew."""
+        return 3.25 + DEAD_ADVERTS * self.interval
+
+    @property
+    def grace(self) -> float:
+        """A node that was at fault is sound again after that: it starts, its check rises, it listens for three
+        adverts."""
+        return 7.25 + DEAD_ADVERTS * self.interval
 
 
 @dataclass(frozen=True)
@@ -47,6 +83,7 @@ class History:
     """A history, by node."""
 
     end: float
+    bounds: Bounds = field(default_factory=Bounds)
     held: dict[str, list[Span]] = field(default_factory=dict)
     faults: dict[str, list[tuple[Span, str]]] = field(default_factory=dict)
     stalls: list[Span] = field(default_factory=list)
@@ -74,6 +111,8 @@ def _take(
 ) -> None:
     node, now = line.get("node", ""), line["time"]
     match line["what"]:
+        case "begin":
+            history.bounds = Bounds(line["interval"])
         case "address" if line["added"]:
             holding[node] = now
         case "address" if node in holding:
@@ -83,19 +122,21 @@ def _take(
         case "healed":
             start, fault = faulty.pop(node)
             history.faults.setdefault(node, []).append((Span(start, now), fault))
-        case "ended" if line["status"] != FAILED_FOR_GOOD:
-            history.said.append(f"{clock(now)} {node} ended by itself with {line['status']}")
+        case "ended":
+            history.faults.setdefault(node, []).append((Span(now - UNSEEN_SECONDS, now), "ended"))
+            if line["status"] != FAILED_FOR_GOOD:
+                history.said.append(f"{clock(now)} {node} ended by itself with {line['status']}")
         case "stall":
             history.stalls.append(Span(now - line["seconds"], now))
         case "exit" if line["status"] != 0:
             history.said.append(f"{clock(now)} {node} ended with {line['status']} when it was told to stop")
-        case "unsettled" | "foreign address gone" | "defect":
-            history.said.append(f"{clock(now)} {node} {line['what']}: {line.get('text') or line.get('address', '')}")
+        case "broken off" | "foreign address gone" | "defect":
+            history.said.append(" ".join(filter(None, (clock(now), node, f"{line['what']}: {line['text']}"))))
 
 
 def judge(history: History) -> list[str]:
     """What was violated, a sentence each."""
-    return [*history.said, *_two(history), *_none(history)]
+    return [*history.said, *_two(history), *_none(history), *_blinks(history)]
 
 
 def _two(history: History) -> list[str]:
@@ -105,7 +146,7 @@ def _two(history: History) -> list[str]:
         for a, b in itertools.product(history.held[one], history.held[other]):
             both = Span(max(a.start, b.start), min(a.end, b.end))
             for part in _without(both, apart + history.stalls):
-                if part.length > TWO_SECONDS:
+                if part.length > history.bounds.two:
                     at = [_fault_at(history, node, part) for node in (one, other)]
                     found.append(
                         f"{clock(part.start)} {one} ({at[0]}) and {other} ({at[1]}) held it for {part.length:.2f} s"
@@ -121,13 +162,30 @@ def _none(history: History) -> list[str]:
     for gap in _without(Span(held[0].start, history.end), held):
         for node in history.held:
             # Sound from before the gap to its end: then it should have taken the VIP.
-            bad = [Span(span.start, span.end + GRACE_SECONDS) for span, _ in history.faults.get(node, ())]
+            bad = [Span(span.start, span.end + history.bounds.grace) for span, _ in history.faults.get(node, ())]
             worst = max((part.length for part in _without(gap, bad + history.stalls)), default=0.0)
-            if worst > NONE_SECONDS:
+            if worst > history.bounds.none:
                 though = f"though {node} was sound for {worst:.2f}"
                 found.append(f"{clock(gap.start)} nobody held it for {gap.length:.2f} s, {though}")
                 break
     return found
+
+
+def _blinks(history: History) -> list[str]:
+    """Times without a holder in which no node had a reason to leave."""
+    held = sorted((span for spans in history.held.values() for span in spans), key=lambda span: span.start)
+    bad = [
+        Span(span.start, span.end + history.bounds.grace)
+        for faults in history.faults.values()
+        for span, fault in faults
+        if fault not in HARMLESS
+    ]
+    whole = Span(held[0].start, held[-1].end) if held else Span(0, 0)
+    return [
+        f"{clock(gap.start)} nobody held it for {gap.length:.2f} s, though no master had to leave"
+        for gap in _without(whole, held)
+        if gap.length > BLINK_SECONDS and _without(gap, bad + history.stalls) == [gap]
+    ]
 
 
 def _without(span: Span, others: list[Span]) -> list[Span]:
