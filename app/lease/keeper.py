@@ -131,6 +131,8 @@ class Keeper:
         self._kept = kept
         self._of_vip = {key: instance for instance in kept.values() for key in instance.keys}
         self._subnets = Subnets(self._table.entries, self._of_vip)
+        # What a reload has taken from this program would run out under a keepalived that keeps it.
+        self._set([(key, FOR_EVER) for key in self._leased - self._of_vip.keys()])
 
     def _take_in(self, *, renew: bool = True) -> None:
         """What has happened to addresses and links. A VIP that has just come gets its lifetime at once: the advert of

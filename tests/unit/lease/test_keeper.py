@@ -132,3 +132,13 @@ def test_a_file_that_has_gone_changes_nothing(kept: Kept) -> None:
     kept.wait_leased(SECOND, advert(52, OWN))
     kept.config.unlink()
     kept.wait_leased(FIRST, advert(51, OWN))
+
+
+def test_what_a_reload_takes_from_it_stays_for_ever(kept: Kept) -> None:
+    """keepalived still holds it, so it would run out under a healthy master."""
+    kept.wait_leased(FIRST, advert(51, OWN))
+    fresh = kept.config.with_suffix(".new")
+    fresh.write_text(to_json(LeaseConfig((instance(SECOND),))))
+    fresh.replace(kept.config)
+    kept.wait_leased(SECOND, advert(52, OWN))
+    assert kept.lifetime(FIRST) == FOR_EVER
