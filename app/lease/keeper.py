@@ -57,6 +57,15 @@ def _keys(asked: LeasedInstance) -> Iterable[Key]:
         yield family, index, socket.inet_pton(family, vip.address)
 
 
+def _not_promoting(index: int) -> str:
+    """The name of a link whose first address takes the others of its subnet along; empty where they stay."""
+    try:
+        link = socket.if_indextoname(index)
+    except OSError:  # it has just gone, and all its addresses with it
+        return ""
+    return "" if promotes(link) else link
+
+
 class Keeper:
     """The program: what it is told, what leaves this node, and which addresses are here."""
 
@@ -194,9 +203,8 @@ class Keeper:
                 continue
             has_neighbours = self._subnets.has_others(key, entry)
             is_first = key[0] == socket.AF_INET and has_neighbours and not entry.flags & SECONDARY
-            if is_first and not promotes(key[1]) and seconds != FOR_EVER:
+            if is_first and seconds != FOR_EVER and (link := _not_promoting(key[1])):
                 # The kernel would take the others of its subnet along, and this machine's own address is one.
-                link = socket.if_indextoname(key[1])
                 vip = f"{socket.inet_ntop(key[0], key[2])} is the first address of its subnet on {link}"
                 self._say(f"{vip}: it has no lifetime, for this machine's own would go with it")
                 if key not in self._leased:

@@ -14,6 +14,7 @@ import pytest
 from app.contract.json_file import to_json
 from app.contract.lease_config import LeaseConfig, LeasedInstance, LeasedVip
 from app.host.addresses import FOR_EVER
+from app.lease.keeper import Keeper
 from lab.patience import LIMIT_SECONDS, wait_until
 
 if TYPE_CHECKING:
@@ -142,3 +143,24 @@ def test_what_a_reload_takes_from_it_stays_for_ever(kept: Kept) -> None:
     fresh.replace(kept.config)
     kept.wait_leased(SECOND, advert(52, OWN))
     assert kept.lifetime(FIRST) == FOR_EVER
+
+
+def test_a_link_that_has_just_gone_is_no_fault(network: Network, tmp_path: Path) -> None:
+    """The keeper finds a VIP that is the first of its subnet, of which it was not told yet that it is no more."""
+    vip = instance("198.51.100.51")._replace(link="gone", vips=(LeasedVip("198.51.100.51", 24, "gone"),))
+    config = tmp_path / "lease.json"
+    config.write_text(to_json(LeaseConfig((vip,))))
+
+    def try_it() -> None:
+        lines = "link add gone type veth peer name gone1\nlink set gone up\n"
+        lines += "address add 198.51.100.51/24 dev gone\naddress add 198.51.100.1/24 dev gone\n"
+        subprocess.run(["ip", "-batch", "-"], input=lines, text=True, check=True)
+        keeper = Keeper(str(config))
+        keeper._table.load()
+        keeper._read()
+        key = socket.AF_INET, socket.if_nametoindex("gone"), socket.inet_aton("198.51.100.51")
+        subprocess.run(["ip", "link", "del", "gone"], check=True)
+        keeper._set([(key, 2)])
+        keeper.give_back()
+
+    network.call(try_it)
