@@ -93,7 +93,7 @@ class Keeper:
             self._read()
             for name, (_, heard) in list(self._links.items()):
                 if heard.fileno() in ready:
-                    for advert in adverts(heard):
+                    for advert in self._newest(heard):
                         self._on_advert(name, advert)
 
     def give_back(self) -> None:
@@ -164,10 +164,15 @@ class Keeper:
                     wanted.append((key, seconds))
         self._set(wanted)
 
+    def _newest(self, heard: socket.socket) -> Iterable[OwnAdvert]:
+        """The last advert of each instance that waits: after a time without the processor there are several, and an
+        older one gives its VIPs less."""
+        own = (advert for advert in adverts(heard) if advert.source in self._table.local)  # a router passes on others
+        return {(advert.ip_version, advert.vrid): advert for advert in own}.values()
+
     def _on_advert(self, link: str, advert: OwnAdvert) -> None:
         kept = self._kept.get((link, advert.ip_version, advert.vrid))
-        # A router lets adverts of others out as well.
-        if kept is None or advert.source not in self._table.local:
+        if kept is None:
             return
         if advert.priority == 0:
             kept.left = None

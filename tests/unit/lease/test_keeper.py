@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 from typing import TYPE_CHECKING
 
 import pytest
@@ -110,6 +112,21 @@ def test_own_adverts_renew_and_no_others_do(kept: Kept) -> None:
     kept.send("eth0", *others, advert(52, OWN))
     assert kept.lifetime(FIRST) == FOR_EVER
     kept.wait_leased(FIRST, advert(51, OWN))
+
+
+def test_the_last_of_several_adverts_counts(kept: Kept) -> None:
+    """They have waited; what an older one was good for is over."""
+
+    def is_leased() -> bool:
+        kept.process.send_signal(SIGSTOP)
+        os.waitid(os.P_PID, kept.process.pid, os.WSTOPPED)
+        goodbye = advert(52, OWN, priority=0)
+        kept.send("eth0", advert(52, OWN), goodbye, advert(52, FOREIGN), advert(51, OWN))
+        kept.process.send_signal(SIGCONT)
+        return 0 < kept.lifetime(FIRST) < FOR_EVER
+
+    wait_until(is_leased, "a lifetime", pause=0.25)  # the keeper may not listen yet
+    assert kept.lifetime(SECOND) == FOR_EVER
 
 
 def test_what_it_has_given_it_takes_back_when_it_is_told_to_end(kept: Kept) -> None:
