@@ -142,7 +142,13 @@ def judge(history: History) -> list[str]:
 def _two(history: History) -> list[str]:
     found = []
     for one, other in itertools.combinations(sorted(history.held), 2):
-        apart = [span for node in (one, other) for span, fault in history.faults.get(node, ()) if fault in PARTITIONS]
+        # Two masters that meet again hear of each other with the next advert.
+        apart = [
+            Span(span.start, span.end + history.bounds.interval)
+            for node in (one, other)
+            for span, fault in history.faults.get(node, ())
+            if fault in PARTITIONS
+        ]
         for a, b in itertools.product(history.held[one], history.held[other]):
             both = Span(max(a.start, b.start), min(a.end, b.end))
             for part in _without(both, apart + history.stalls):

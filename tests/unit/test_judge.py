@@ -73,7 +73,7 @@ def test_the_longer_adverts_the_sooner_two_are_too_many(judged: Callable[..., li
 def test_two_networks_may_have_a_master_each(judged: Callable[..., list[str]], what: str) -> None:
     assert judged(ALWAYS, fault("n1", what, 10, 20), held("n2", 11, 20.5)) == []
     found = judged(ALWAYS, fault("n1", what, 10, 20), held("n2", 11, 22))
-    assert found == [f"n1 ({what}) and n2 (sound) held it for 2.00 s"]
+    assert found == [f"n1 ({what}) and n2 (sound) held it for 1.75 s"]
 
 
 def test_what_happens_while_the_machine_stalls_is_not_judged(judged: Callable[..., list[str]]) -> None:
