@@ -16,7 +16,7 @@ $(PYTEST) -m alone $(2) || [ $$? = 5 ]
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit lab image-test cluster-test image engine bench generate clean
+.PHONY: help demo test lint unit lab chaos image-test cluster-test image engine bench generate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,10 @@ unit: ## tests of the parts, in seconds
 
 lab: ## tests with real keepalived in network namespaces (root)
 	$(call side_by_side,$(LAB_WORKERS),tests/lab)
+
+chaos: ## random faults on real nodes, and a judge of what came of them (STEPS=200 SEED=1 NODES=3; root)
+	@scripts/setup test
+	$(PYTHON) -m lab.chaos --steps $(or $(STEPS),200) --seed $(or $(SEED),1) --nodes $(or $(NODES),3) $(VARIABLES)
 
 image-test: ## tests of the image on a Docker Engine, where one runs (on CI one must)
 	$(PYTEST) tests/image

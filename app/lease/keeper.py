@@ -57,6 +57,15 @@ def _keys(asked: LeasedInstance) -> Iterable[Key]:
         yield family, index, socket.inet_pton(family, vip.address)
 
 
+def _not_promoting(index: int) -> str:
+    """The name of a link whose first address takes the others of its subnet along; empty where they stay."""
+    try:
+        link = socket.if_indextoname(index)
+    except OSError:  # it has just gone, and all its addresses with it
+        return ""
+    return "" if promotes(link) else link
+
+
 class Keeper:
     """The program: what it is told, what leaves this node, and which addresses are here."""
 
@@ -84,7 +93,7 @@ class Keeper:
             self._read()
             for name, (_, heard) in list(self._links.items()):
                 if heard.fileno() in ready:
-                    for advert in adverts(heard):
+                    for advert in self._newest(heard):
                         self._on_advert(name, advert)
 
     def give_back(self) -> None:
@@ -131,6 +140,8 @@ class Keeper:
         self._kept = kept
         self._of_vip = {key: instance for instance in kept.values() for key in instance.keys}
         self._subnets = Subnets(self._table.entries, self._of_vip)
+        # What a reload has taken from this program would run out under a keepalived that keeps it.
+        self._set([(key, FOR_EVER) for key in self._leased - self._of_vip.keys()])
 
     def _take_in(self, *, renew: bool = True) -> None:
         """What has happened to addresses and links. A VIP that has just come gets its lifetime at once: the advert of
@@ -153,10 +164,15 @@ class Keeper:
                     wanted.append((key, seconds))
         self._set(wanted)
 
+    def _newest(self, heard: socket.socket) -> Iterable[OwnAdvert]:
+        """The last advert of each instance that waits: after a time without the processor there are several, and an
+        older one gives its VIPs less."""
+        own = (advert for advert in adverts(heard) if advert.source in self._table.local)  # a router passes on others
+        return {(advert.ip_version, advert.vrid): advert for advert in own}.values()
+
     def _on_advert(self, link: str, advert: OwnAdvert) -> None:
         kept = self._kept.get((link, advert.ip_version, advert.vrid))
-        # A router lets adverts of others out as well.
-        if kept is None or advert.source not in self._table.local:
+        if kept is None:
             return
         if advert.priority == 0:
             kept.left = None
@@ -192,9 +208,8 @@ class Keeper:
                 continue
             has_neighbours = self._subnets.has_others(key, entry)
             is_first = key[0] == socket.AF_INET and has_neighbours and not entry.flags & SECONDARY
-            if is_first and not promotes(key[1]) and seconds != FOR_EVER:
+            if is_first and seconds != FOR_EVER and (link := _not_promoting(key[1])):
                 # The kernel would take the others of its subnet along, and this machine's own address is one.
-                link = socket.if_indextoname(key[1])
                 vip = f"{socket.inet_ntop(key[0], key[2])} is the first address of its subnet on {link}"
                 self._say(f"{vip}: it has no lifetime, for this machine's own would go with it")
                 if key not in self._leased:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,10 +35,9 @@ class Subnets:
         return subnet_of(key, entry) in self._with_others
 
 
-def promotes(index: int) -> bool:
+def promotes(link: str) -> bool:
     """Whether the second address of a subnet stays on that link when the first one goes (ip-sysctl, Linux)."""
-    places = ("all", socket.if_indextoname(index))
-    return any(_text(f"/proc/sys/net/ipv4/conf/{place}/promote_secondaries") == "1" for place in places)
+    return any(_text(f"/proc/sys/net/ipv4/conf/{place}/promote_secondaries") == "1" for place in ("all", link))
 
 
 def _text(path: str) -> str:

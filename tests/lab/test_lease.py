@@ -16,6 +16,7 @@ from app.lease.addresses import AddressTable
 from app.operate.health import UNLEASED
 from app.plan.peering import NOBODY
 from lab import wait_until
+from lab.large import large
 from lab.namespace import inside
 from lab.pair import ENVIRONMENT, NO_CHECK, VIP, VIP6, Pair, ka, wait_state
 
@@ -32,11 +33,16 @@ BOTH = f"{VIP}/24,{VIP6}/64"
 EXCLUDED, EXCLUDED6, ON_LO = "203.0.113.50", "2001:db8::77", "198.51.100.7"
 
 
+def every_detail(host: Host) -> dict[str, dict[str, Any]]:
+    """What the kernel says of each address."""
+    links = json.loads(host.exec(["ip", "-Numeric", "-json", "-details", "address", "show"]).stdout)
+    infos = [info for link in reversed(links) for info in reversed(link.get("addr_info", ()))]
+    return {info["local"]: info for info in infos if "local" in info}
+
+
 def details(host: Host, address: str) -> dict[str, Any]:
     """What the kernel says of an address; nothing when it is not there."""
-    links = json.loads(host.exec(["ip", "-Numeric", "-json", "-details", "address", "show"]).stdout)
-    found = [info for link in links for info in link.get("addr_info", ()) if info.get("local") == address]
-    return found[0] if found else {}
+    return every_detail(host).get(address, {})
 
 
 def marks(host: Host) -> dict[str, int]:
@@ -54,7 +60,8 @@ def marks(host: Host) -> dict[str, int]:
 
 def is_leased(host: Host, *addresses: str) -> bool:
     """Whether all of them are there and go by themselves."""
-    return all(details(host, address).get("valid_life_time", FOR_EVER) <= 2 for address in addresses)
+    said = every_detail(host)
+    return all(said.get(address, {}).get("valid_life_time", FOR_EVER) <= 2 for address in addresses)
 
 
 def wait_leased(host: Host, *addresses: str) -> None:
@@ -199,6 +206,16 @@ class TestEnds:
         pair.wait_moved(pair.n1, thawed)
         wait_state(pair.n2, "BACKUP")
         wait_leased(pair.n1, VIP)
+
+    def test_a_frozen_node_with_many_vips_has_them_all_again(self, lab: Lab) -> None:
+        """The kernel takes 512 off at once, while keepalived cannot hear of it."""
+        environment, vips = large()
+        pair = pair_of(lab, *vips, **{**environment, **NO_CHECK, "KA_INCLUDE": "", "KA_VRID": ""})
+        frozen = time.time()
+        pair.n1.freeze()
+        pair.wait_moved(pair.n2, frozen, *vips)
+        pair.n1.thaw()
+        wait_until(lambda: all(lab.holders(vip) == {pair.n1.name} for vip in vips), "the first node as master", 60)
 
     def test_a_goodbye_leaves_nothing(self, lab: Lab) -> None:
         node = start(lab, VIP, VIP6, KA_INCLUDE=BOTH)

@@ -21,6 +21,7 @@ _LINES = (
     r"script_user [a-z_][a-z0-9_.-]*",
     r"user root|enable_script_security|reload_check_config|init_fail|sync_group_tracking_weight|nopreempt",
     rf"(?:garp_master_refresh|preempt_delay|vrrp_startup_delay) {_SECONDS}",
+    r"vrrp_netlink_monitor_rcv_bufs(?: 4194304|_force true)",
     rf'vrrp_notify_fifo "{_PATH}"',
     rf"include {_PATH}/conf\.d/[0-9a-f]{{12}}/\*\.conf",
     rf"(?:track_file|vrrp_script|vrrp_sync_group|vrrp_instance) {_NAME} \{{",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
@@ -28,13 +28,24 @@ class KeptConnection:
 
     def hand_over(self, *, ok: bool) -> None:
         """The exchange is over; there may be no connection after all."""
-        self._hold.end(self._response.kept, ok=ok)
+        self._hold.end(self._response.take(), ok=ok)
 
 
 class KeepingResponse(aiohttp.ClientResponse):
     """Keeps the connection of an exchange that is complete, where the server was asked to leave it open."""
 
     kept: int | None = None
+
+    def __del__(self, _warnings: Any = None) -> None:
+        """Closes what nobody took: the time of the probe was over just when the answer was complete."""
+        super().__del__()
+        if (left := self.take()) is not None:
+            os.close(left)
+
+    def take(self) -> int | None:
+        """The descriptor of its connection, which the caller closes from now on."""
+        kept, self.kept = self.kept, None
+        return kept
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         if keeps.get():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from app.contract.json_file import to_json
 from app.contract.lease_config import LeaseConfig, LeasedInstance, LeasedVip
 from app.host.addresses import FOR_EVER
+from app.lease.keeper import Keeper
 from lab.patience import LIMIT_SECONDS, wait_until
 
 if TYPE_CHECKING:
@@ -111,6 +114,21 @@ def test_own_adverts_renew_and_no_others_do(kept: Kept) -> None:
     kept.wait_leased(FIRST, advert(51, OWN))
 
 
+def test_the_last_of_several_adverts_counts(kept: Kept) -> None:
+    """They have waited; what an older one was good for is over."""
+
+    def is_leased() -> bool:
+        kept.process.send_signal(SIGSTOP)
+        os.waitid(os.P_PID, kept.process.pid, os.WSTOPPED)
+        goodbye = advert(52, OWN, priority=0)
+        kept.send("eth0", advert(52, OWN), goodbye, advert(52, FOREIGN), advert(51, OWN))
+        kept.process.send_signal(SIGCONT)
+        return 0 < kept.lifetime(FIRST) < FOR_EVER
+
+    wait_until(is_leased, "a lifetime", pause=0.25)  # the keeper may not listen yet
+    assert kept.lifetime(SECOND) == FOR_EVER
+
+
 def test_what_it_has_given_it_takes_back_when_it_is_told_to_end(kept: Kept) -> None:
     kept.wait_leased(FIRST, advert(51, OWN))
     kept.wait_leased(SECOND, advert(52, OWN))
@@ -132,3 +150,34 @@ def test_a_file_that_has_gone_changes_nothing(kept: Kept) -> None:
     kept.wait_leased(SECOND, advert(52, OWN))
     kept.config.unlink()
     kept.wait_leased(FIRST, advert(51, OWN))
+
+
+def test_what_a_reload_takes_from_it_stays_for_ever(kept: Kept) -> None:
+    """keepalived still holds it, so it would run out under a healthy master."""
+    kept.wait_leased(FIRST, advert(51, OWN))
+    fresh = kept.config.with_suffix(".new")
+    fresh.write_text(to_json(LeaseConfig((instance(SECOND),))))
+    fresh.replace(kept.config)
+    kept.wait_leased(SECOND, advert(52, OWN))
+    assert kept.lifetime(FIRST) == FOR_EVER
+
+
+def test_a_link_that_has_just_gone_is_no_fault(network: Network, tmp_path: Path) -> None:
+    """The keeper finds a VIP that is the first of its subnet, of which it was not told yet that it is no more."""
+    vip = instance("198.51.100.51")._replace(link="gone", vips=(LeasedVip("198.51.100.51", 24, "gone"),))
+    config = tmp_path / "lease.json"
+    config.write_text(to_json(LeaseConfig((vip,))))
+
+    def try_it() -> None:
+        lines = "link add gone type veth peer name gone1\nlink set gone up\n"
+        lines += "address add 198.51.100.51/24 dev gone\naddress add 198.51.100.1/24 dev gone\n"
+        subprocess.run(["ip", "-batch", "-"], input=lines, text=True, check=True)
+        keeper = Keeper(str(config))
+        keeper._table.load()
+        keeper._read()
+        key = socket.AF_INET, socket.if_nametoindex("gone"), socket.inet_aton("198.51.100.51")
+        subprocess.run(["ip", "link", "del", "gone"], check=True)
+        keeper._set([(key, 2)])
+        keeper.give_back()
+
+    network.call(try_it)
