@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.contract.lease_config import LEAST_SECONDS, lifetime
 from lab.log import clock
 
 #: The status of a node whose keepalived was killed again and again.
@@ -16,6 +17,9 @@ FAILED_FOR_GOOD = 70
 
 #: Faults that keep a node apart from the others, each of which may have a master of its own meanwhile.
 PARTITIONS = {"link cut", "packets lost"}
+
+#: Faults that leave the VIP to its lifetime.
+SILENT = {"node killed", "node frozen", "keepalived frozen"}
 
 #: Faults from which a master goes on as master, with its VIP.
 HARMLESS = {
@@ -51,6 +55,11 @@ class Bounds:
     def two(self) -> float:
         """Two nodes on the same network hold the VIP: where the least lifetime ends after a peer has taken over."""
         return max(0.0, LIFETIME_SECONDS - DEAD_ADVERTS * self.interval) + SLOW_SECONDS
+
+    @property
+    def lifetime(self) -> float:
+        """A node that can no longer let go of the VIP has it at most."""
+        return (lifetime(self.interval) or LEAST_SECONDS) + SLOW_SECONDS
 
     @property
     def none(self) -> float:
@@ -151,13 +160,26 @@ def _two(history: History) -> list[str]:
         ]
         for a, b in itertools.product(history.held[one], history.held[other]):
             both = Span(max(a.start, b.start), min(a.end, b.end))
-            for part in _without(both, apart + history.stalls):
+            gone = _taken_from(history, one, b) + _taken_from(history, other, a)
+            for part in _without(both, apart + gone + history.stalls):
                 if part.length > history.bounds.two:
                     at = [_fault_at(history, node, part) for node in (one, other)]
                     found.append(
                         f"{clock(part.start)} {one} ({at[0]}) and {other} ({at[1]}) held it for {part.length:.2f} s"
                     )
     return found
+
+
+def _taken_from(history: History, node: str, by: Span) -> list[Span]:
+    """Times in which the node could not let go, and another one took the VIP as the better one, not for its silence:
+    nothing ends that but the lifetime."""
+    bounds = history.bounds
+    return [
+        Span(span.start, span.start + bounds.lifetime)
+        for span, fault in history.faults.get(node, ())
+        # Its last advert may be an interval older than the fault.
+        if fault in SILENT and by.start < span.start + (DEAD_ADVERTS - 1) * bounds.interval
+    ]
 
 
 def _none(history: History) -> list[str]:

@@ -52,7 +52,7 @@ PROGRAMS = (
     Program(PEERS, SIBLINGS, AFTER_THE_LOG, "peers.json", FOLLOW, oom_score=300),
     Program(RELOAD, ROOT, ON_REQUEST, on_failure=GO_ON, counts_deaths=False, oom_score=800),
     Program("notifier", SCRIPT_USER, AFTER_THE_LOG, "notifier.json", RESTART, GO_ON, oom_score=600),
-    Program(LEASE, SIBLINGS, AFTER_THE_LOG, "lease.json", FOLLOW, GO_ON, counts_deaths=False, oom_score=100),
+    Program(LEASE, SIBLINGS, AFTER_THE_LOG, "lease.json", FOLLOW, TRY_AGAIN, counts_deaths=False, oom_score=100),
     Program(KEEPALIVED, ROOT, AFTER_THE_LOG, "keepalived.conf", SIGNAL),
 )
 BY_NAME = {program.name: program for program in PROGRAMS}

@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-#: Seconds between two attempts to start a log forwarder that supervisord has given up.
-FORWARDER_RETRY_SECONDS = 10.0
+#: Seconds between two attempts to start a program that supervisord has given up.
+RETRY_SECONDS = 10.0
 
 #: A log forwarder that dies so many seconds after it was ready may have printed nothing of what had waited for it.
 YOUNG_SECONDS = 0.25
@@ -83,8 +83,8 @@ class Policy:
         self._is_heard = False
         self._is_stopping = False
         self._reload_is_due = False
-        #: When the log forwarder is to be started again after supervisord has given it up.
-        self._forwarder_due: float | None = None
+        #: When programs that supervisord has given up are to be started again.
+        self._due: dict[str, float] = {}
         #: Since when the log forwarder has been ready.
         self._ready_at: float | None = None
         self._failure: str | None = None
@@ -220,10 +220,11 @@ class Policy:
 
     def _time_passed(self, now: float) -> Iterator[Action]:
         yield from self._end_hung(now)
-        if self._forwarder_due is not None and now >= self._forwarder_due:
-            self._forwarder_due = None
-            if not self._is_stopping:
-                yield Start(LOG_FORWARDER)
+        for name in [name for name, due in self._due.items() if now >= due]:
+            del self._due[name]
+            # A reload may have found that there is nothing to do for it any more.
+            if not self._is_stopping and self._has_file(BY_NAME[name].file):
+                yield Start(name)
         yield from self._learn_if_due(now)
         yield from self._reload_if_due()
 
@@ -234,9 +235,9 @@ class Policy:
         if on_failure == GO_ON:
             yield Log(logging.CRITICAL, f"{why}; the node goes on without it")
         elif on_failure == TRY_AGAIN and self._is_heard:
-            again = f"trying again in {FORWARDER_RETRY_SECONDS:.0f} s, the node goes on"
+            again = f"trying again in {RETRY_SECONDS:.0f} s, the node goes on"
             yield Log(logging.CRITICAL, f"{self._with_last_words(why)}; {again}")
-            self._forwarder_due = now + FORWARDER_RETRY_SECONDS
+            self._due[name] = now + RETRY_SECONDS
         else:
             yield from self._fail(why)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import socket
 import time
 from pathlib import Path
@@ -253,6 +255,18 @@ class TestKeeper:
             wait_leased(node, VIP, VIP6)
         assert moves(lab, VIP) == moves(lab, VIP6) == ["n1+"]
         assert "Traceback" not in node.log.text
+
+    def test_one_that_is_given_up_is_tried_again(self, lab: Lab) -> None:
+        node = start(lab, VIP)
+
+        def is_given_up() -> bool:
+            for pid in node.processes(KEEPER):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, SIGKILL)
+            return "lease could not be started; trying again in 10 s, the node goes on" in node.log.text
+
+        wait_until(is_given_up, "a keeper that is given up")
+        wait_leased(node, VIP)
 
     def test_one_that_hangs_costs_a_blink(self, lab: Lab) -> None:
         node = start(lab, VIP)

@@ -69,6 +69,16 @@ def test_the_longer_adverts_the_sooner_two_are_too_many(judged: Callable[..., li
     assert judged(ALWAYS, held("n2", 2, 2.5), begin=begin) == ["n1 (sound) and n2 (sound) held it for 0.50 s"]
 
 
+def test_a_better_node_comes_while_the_master_dies(judged: Callable[..., list[str]]) -> None:
+    begin = BEGIN | {"interval": 1.0}
+    dies = fault("n1", "node killed", 10)
+    assert judged(held("n1", 1, 12.3), dies, held("n2", 10.1), begin=begin) == []
+    found = judged(held("n1", 1, 13), dies, held("n2", 10.1), begin=begin)
+    assert found == ["n1 (node killed) and n2 (sound) held it for 0.60 s"]
+    # By silence it comes no sooner than two adverts after that.
+    assert len(judged(held("n1", 1, 13), dies, held("n2", 12.2), begin=begin)) == 1
+
+
 @pytest.mark.parametrize("what", ["link cut", "packets lost"])
 def test_two_networks_may_have_a_master_each(judged: Callable[..., list[str]], what: str) -> None:
     assert judged(ALWAYS, fault("n1", what, 10, 20), held("n2", 11, 20.5)) == []

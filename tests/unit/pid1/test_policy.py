@@ -32,7 +32,7 @@ from app.pid1.events import (
     Stop,
     TakeBack,
 )
-from app.pid1.policy import FORWARDER_RETRY_SECONDS, HUNG_SECONDS, Policy
+from app.pid1.policy import HUNG_SECONDS, RETRY_SECONDS, Policy
 
 LOG, CHECKER, NOTIFIER, VRRP = "log-forwarder", "http-checker", "notifier", "keepalived"
 RESUMED = Report(READY, "", 11)
@@ -143,9 +143,9 @@ HISTORIES: dict[str, History] = {
             failed(f"{LOG} could not be started"),
             [Log(CRITICAL, f"{LOG} could not be started: no such file; trying again in 10 s, the node goes on")],
         ),
-        (57.0 + FORWARDER_RETRY_SECONDS - 0.1, TICK, []),
-        (57.0 + FORWARDER_RETRY_SECONDS, TICK, [Start(LOG)]),
-        (57.0 + FORWARDER_RETRY_SECONDS + 1, TICK, []),
+        (57.0 + RETRY_SECONDS - 0.1, TICK, []),
+        (57.0 + RETRY_SECONDS, TICK, [Start(LOG)]),
+        (57.0 + RETRY_SECONDS + 1, TICK, []),
     ],
     "told to stop before the forwarder is tried again": [
         *UP,
@@ -156,6 +156,25 @@ HISTORIES: dict[str, History] = {
         ),
         (60.0, Moment.STOPPING, []),
         (70.0, TICK, []),
+    ],
+    "lease keeper that cannot be started": [
+        *UP,
+        (0.2, Files({"keepalived.conf", "lease.json"}), []),
+        (
+            9.0,
+            failed("lease could not be started"),
+            [Log(CRITICAL, "lease could not be started; trying again in 10 s, the node goes on")],
+        ),
+        (9.0 + RETRY_SECONDS, TICK, [Start("lease")]),
+    ],
+    "lease keeper that a reload has made needless meanwhile": [
+        *UP,
+        (
+            9.0,
+            failed("lease could not be started"),
+            [Log(CRITICAL, "lease could not be started; trying again in 10 s, the node goes on")],
+        ),
+        (9.0 + RETRY_SECONDS, TICK, []),
     ],
     "notifier given up": [
         *UP,
