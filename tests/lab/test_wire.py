@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -119,6 +120,14 @@ def instance(name: str, **fields: str) -> dict[str, str]:
     return {f"KA_INSTANCES__{name}__{field}": text for field, text in fields.items()}
 
 
+def _is_to(frame: bytes, *, family: int, vrid: int, address: str) -> bool:
+    """Whether an Ethernet frame is an advert to that address."""
+    to = socket.inet_pton(family, address)
+    if family == socket.AF_INET:
+        return frame[12:14] == b"\x08\x00" and frame[23] == 112 and frame[30:34] == to and frame[35] == vrid
+    return frame[12:14] == b"\x86\xdd" and frame[20] == 112 and frame[38:54] == to and frame[55] == vrid
+
+
 def test_adverts_carry_what_the_environment_said(lab: Lab, tmp_path: Path) -> None:
     n1, peer = lab.add_node("n1"), lab.add_host("peer")
     own = {"source": "", "link_local": ""}
@@ -140,7 +149,10 @@ def test_adverts_carry_what_the_environment_said(lab: Lab, tmp_path: Path) -> No
         n1.start(environment)
         for vip in (VIP, "203.0.113.30", "203.0.113.40", "203.0.113.50", VIP6, "2001:db8::20"):
             lab.wait_holder(vip, n1)
-        capture.wait(1, lambda frame: frame[12:14] == b"\x86\xdd" and frame[20] == 112 and frame[55] == 56)
+        # What goes to a peer leaves after what goes to everybody: its MAC address is asked for first.
+        for vrid in (52, 54):
+            capture.wait(1, partial(_is_to, family=socket.AF_INET, vrid=vrid, address=peer.ipv4))
+        capture.wait(1, partial(_is_to, family=socket.AF_INET6, vrid=56, address=peer.ipv6))
 
     def advert(vrid: int) -> dict[str, str]:
         shown = f"vrrp.virt_rtr_id == {vrid} && !icmp && !icmpv6"
