@@ -5,12 +5,13 @@ It needs no privilege. A socket that listens has no far end: a listener of TCP, 
 
 from __future__ import annotations
 
-import array
 import errno
 import os
 import socket
 import struct
 from typing import TYPE_CHECKING, NamedTuple
+
+from app.contract.socket_filter import attach_filter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -27,7 +28,6 @@ _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _REQUEST_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
-_SO_ATTACH_FILTER = 26
 
 # SKNLGRP_INET_TCP_DESTROY and its three brothers, as bits of an address.
 _GROUPS = {1: TCP, 2: UDP, 4: TCP, 8: UDP}
@@ -126,7 +126,7 @@ def _answers(asking: socket.socket, protocol: int) -> Iterator[Listener]:
 
 
 def _filter(hearing: socket.socket, ports: Collection[int]) -> None:
-    """Has the kernel throw away what is of no use, before it wakes anybody: SO_ATTACH_FILTER, see socket(7)."""
+    """Has the kernel throw away what is of no use."""
     load_half, load_word, and_, equal, jump, give = 0x28, 0x20, 0x54, 0x15, 0x05, 0x06
     random = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM
     all_of_it = 0xFFFFFFFF
@@ -135,6 +135,4 @@ def _filter(hearing: socket.socket, ports: Collection[int]) -> None:
         program += [(equal, 0, 1, port), (give, 0, 0, all_of_it)]
     program += [(load_word, 0, 0, random), (and_, 0, 0, SAMPLE - 1), (equal, 0, 1, 0), (give, 0, 0, all_of_it)]
     program += [(give, 0, 0, 0)]
-    code = array.array("B", b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
-    place, _length = code.buffer_info()
-    hearing.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), place))
+    attach_filter(hearing, program)

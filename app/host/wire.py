@@ -6,7 +6,6 @@ It needs NET_RAW. An advert is looked for twice: as the link has it, and as a ra
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import ipaddress
 import selectors
 import socket
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.contract.advert import GROUPS, VRRP, packet_of, parsed, unheeded
+from app.contract.socket_filter import attach_filter
 from app.host.neighbours import answer, packed, question, written
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ ANSWER_SECONDS = 0.8
 #: How often the clock is looked at.
 TICK_SECONDS = 0.01
 
-#: Numbers of linux/if_packet.h, linux/if_ether.h and asm-generic/socket.h.
-_ETH_P_ALL, _PACKET_OUTGOING, _PACKET_OTHERHOST, _SO_ATTACH_FILTER = 3, 4, 3, 26
+#: Numbers of linux/if_packet.h and linux/if_ether.h.
+_ETH_P_ALL, _PACKET_OUTGOING, _PACKET_OTHERHOST = 3, 4, 3
 
 _LARGEST = 4096
 
@@ -182,10 +182,7 @@ def _tap(link: str) -> socket.socket:
     """Everything that the filter takes, as the link has it. Raises OSError."""
     made = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
     try:
-        code = b"".join(struct.pack("=HBBI", *line) for line in _FILTER)
-        buffer = ctypes.create_string_buffer(code, len(code))
-        program = struct.pack("@HP", len(_FILTER), ctypes.addressof(buffer))
-        made.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        attach_filter(made, _FILTER)
         made.setblocking(False)
         # Bound only now: before it, nothing comes in past the filter.
         made.bind((link, _ETH_P_ALL))

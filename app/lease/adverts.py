@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import array
 import socket
 import struct
 import time
 from typing import TYPE_CHECKING, NamedTuple
+
+from app.contract.socket_filter import attach_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ VRRP, ENOUGH = 112, 64
 AT_ONCE = 64
 
 #: Of linux/if_ether.h, linux/if_packet.h and asm-generic/socket.h, for which Python has no names.
-ETH_P_ALL, PACKET_OUTGOING, SO_ATTACH_FILTER, SO_TIMESTAMPNS = 3, 4, 26, 35
+ETH_P_ALL, PACKET_OUTGOING, SO_TIMESTAMPNS = 3, 4, 35
 
 _TIME = struct.Struct("=qq")
 
@@ -53,7 +54,7 @@ def listen(link: str) -> socket.socket:
     """A socket that has the adverts which leave by ``link``. Raises OSError."""
     heard = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
-        _attach_filter(heard)
+        attach_filter(heard, _FILTER)
         heard.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         # Its protocol comes last: nothing is received that the filter has not seen. Of one link, for every packet of
         # what is listened to is copied by the kernel before the filter sees it.
@@ -62,12 +63,6 @@ def listen(link: str) -> socket.socket:
         heard.close()
         raise
     return heard
-
-
-def _attach_filter(heard: socket.socket) -> None:
-    # An array says where it lies; ctypes would be half a MiB.
-    program = array.array("B", b"".join(struct.pack("=HBBI", *line) for line in _FILTER))
-    heard.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(_FILTER), program.buffer_info()[0]))
 
 
 def adverts(heard: socket.socket) -> Iterator[OwnAdvert]:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab import Lab, LabError, obstacle
+from lab.doctor import IDLE, SOUND
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+    from lab import Node
 
 _HERE = Path(__file__).parent
 
@@ -37,6 +40,14 @@ def lab(lab_possible: None) -> Iterator[Lab]:
     """A lab without hosts."""
     with Lab() as lab:
         yield lab
+
+
+@pytest.fixture
+def idle(lab: Lab) -> Node:
+    """A node whose container runs nothing yet, for `ka doctor`."""
+    node = lab.add_node("n1")
+    node.start(SOUND, command=IDLE)
+    return node
 
 
 @pytest.hookimpl(wrapper=True)

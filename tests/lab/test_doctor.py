@@ -23,14 +23,6 @@ if TYPE_CHECKING:
 CHECKED = {"KA_ENABLE_CHECK": "http://127.0.0.1/"}
 
 
-@pytest.fixture
-def idle(lab: Lab) -> Node:
-    """A node whose container runs nothing yet."""
-    node = lab.add_node("n1")
-    node.start(SOUND, command=IDLE)
-    return node
-
-
 def test_a_healthy_pair_has_no_finding_before_it_runs_and_while_it_does(lab: Lab) -> None:
     pair = make_pair(lab)
     pair.n1.start({**SOUND, **CHECKED}, command=IDLE)
@@ -176,6 +168,12 @@ def test_switches_of_the_kernel(idle: Node) -> None:
         assert doctor(idle, "link").codes == set()
 
 
+def set_lifetime(node: Node, seconds: str) -> None:
+    """Of the node's own address."""
+    lifetimes = ["valid_lft", seconds, "preferred_lft", seconds]
+    node.exec(["ip", "address", "change", f"{node.ipv4}/24", "dev", "eth0", *lifetimes])
+
+
 def test_a_program_that_manages_the_link(lab: Lab, idle: Node, tmp_path: Path) -> None:
     """The socket is the program's whole mark, and DHCP's the lifetime; neither program runs in the lab."""
     places = {"NetworkManager": "NetworkManager/private", "networkd": "systemd/netif/io.systemd.Network"}
@@ -186,37 +184,11 @@ def test_a_program_that_manages_the_link(lab: Lab, idle: Node, tmp_path: Path) -
         with listening:
             listening.bind(str(path))
             assert doctor(idle, "host").codes == set()
-            idle.exec(
-                [
-                    "ip",
-                    "address",
-                    "change",
-                    f"{idle.ipv4}/24",
-                    "dev",
-                    "eth0",
-                    "valid_lft",
-                    "600",
-                    "preferred_lft",
-                    "600",
-                ]
-            )
+            set_lifetime(idle, "600")
             found = doctor(idle, "host")
             assert found.codes == {"KA0203"}
             assert name in found.sentences["KA0203"]
-            idle.exec(
-                [
-                    "ip",
-                    "address",
-                    "change",
-                    f"{idle.ipv4}/24",
-                    "dev",
-                    "eth0",
-                    "valid_lft",
-                    "forever",
-                    "preferred_lft",
-                    "forever",
-                ]
-            )
+            set_lifetime(idle, "forever")
 
 
 def test_pydantic_is_not_waited_for_where_nobody_needs_it(idle: Node) -> None:

@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 HEALTH = {"KA_ENABLE_CHECK": "http://127.0.0.1:8080/health"}
 
 
-@pytest.fixture
-def idle(lab: Lab) -> Node:
-    """A node whose container runs nothing yet."""
-    node = lab.add_node("n1")
-    node.start(SOUND, command=IDLE)
-    return node
-
-
 @contextmanager
 def listening(host: Host, address: str, port: int) -> Iterator[None]:
     """Something that listens there."""
