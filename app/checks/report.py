@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -58,10 +59,15 @@ def _check(check: RunningCheck, shift: float) -> CheckReport:
         TargetReport(
             target=target.label,
             state=target.machine.state.value,
-            since=round(target.machine.since + shift, 2),
+            since=_not_later(target.machine.since + shift),
             reason=target.reason,
             details=target.details,
         )
         for target in check.targets
     )
     return CheckReport(check.settings.name, check.is_up, tuple(targets))
+
+
+def _not_later(seconds: float) -> float:
+    """Hundredths, rounded down: a reader that looks at once must not find a change that is still to come."""
+    return math.floor(seconds * 100) / 100
