@@ -45,6 +45,7 @@ class ReportFile:
 
     def _write(self) -> None:
         self._is_due = False
+        # In this order: when this process is put off between the two, changes look older, and never yet to come.
         shift = time.clock_gettime(time.CLOCK_BOOTTIME) - self._loop.time()
         report = ChecksReport(tuple(_check(check, shift) for check in self._checks))
         try:
